@@ -1,3 +1,61 @@
-//! The gateway.
+//! Sautikit Gateway: the whole life of the process, on one page.
 
-fn main() {}
+mod capacity;
+mod cli;
+mod config;
+mod demo;
+mod drain;
+mod logging;
+mod measures;
+mod serve;
+mod web;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command, ConfigCommand, WorkspaceCommand};
+use config::{Config, EXIT_USAGE, Sources};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let sources = Sources::of_process(cli.config.as_deref());
+    match cli.command {
+        Command::Serve => serve::serve(&sources),
+        Command::Demo => demo::demo(sources),
+        Command::Workspace(WorkspaceCommand::Create(create)) => workspace::create(&sources, create),
+        Command::Config(command) => show(&sources, command),
+    }
+}
+
+/// Help and version go to standard output with code 0; a mistake to standard error with 64.
+fn usage(error: &clap::Error) -> ExitCode {
+    let code = if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
+    let printed = error.print();
+    if printed.is_ok() { code } else { ExitCode::FAILURE }
+}
+
+fn show(sources: &Sources, command: ConfigCommand) -> ExitCode {
+    let config = match Config::parse(sources) {
+        Ok(config) => config,
+        Err(problems) => return refuse(&problems),
+    };
+    for warning in &config.warnings {
+        eprintln!("warning: {warning}");
+    }
+    match command {
+        ConfigCommand::Check => println!("the configuration is good"),
+        ConfigCommand::Print => print!("{}", config::print::print(sources, &config)),
+    }
+    ExitCode::SUCCESS
+}
+
+/// Everything that is wrong with the configuration, one line each, and the code that says so.
+fn refuse(problems: &config::Problems) -> ExitCode {
+    eprint!("{problems}");
+    ExitCode::from(EXIT_USAGE)
+}

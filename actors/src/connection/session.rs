@@ -1,0 +1,186 @@
+//! A session as a plain value: whose it is, until when it may start something, when it was last
+//! heard, and how fast it asks.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sautikit_core::bucket::TokenBucket;
+use sautikit_core::cause::CloseCode;
+use sautikit_core::identity::AddressUser;
+use sautikit_core::ids::{SessionId, WorkspaceId};
+use sautikit_core::limits::{
+    LAPSED_SESSION_GRACE, Limits, PING_AFTER, PONG_TIMEOUT, REQUEST_BURST_FACTOR,
+    REQUEST_REFUSALS_MAX, REQUEST_REFUSALS_WINDOW,
+};
+use sautikit_core::token::Claims;
+
+/// What is due.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    Ping,
+    Close(CloseCode, &'static str),
+}
+
+/// Whether a request may be served.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    Fine,
+    /// Refuse it, and say to wait this long.
+    TooFast {
+        retry_after: Duration,
+    },
+    /// It was told too often.
+    Close,
+}
+
+/// Why a token does not renew a session.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum NotRenewed {
+    /// It is another workspace's or another identity's.
+    AnotherAddress,
+}
+
+pub(super) struct Session {
+    pub(super) id: SessionId,
+    claims: Claims,
+    user: Arc<str>,
+    expires: Instant,
+    heard: Instant,
+    received: u64,
+    pinged: Option<Instant>,
+    pace: TokenBucket,
+    refusals: u32,
+    refusals_since: Instant,
+    pub(super) registered: bool,
+}
+
+impl Session {
+    /// A session of a token that was just verified; `wall` is the same instant as `now`, in
+    /// seconds since the epoch.
+    pub(super) fn new(
+        id: SessionId,
+        claims: Claims,
+        limits: &Limits,
+        now: Instant,
+        wall: i64,
+    ) -> Self {
+        let user = AddressUser::of(claims.workspace, claims.identity.as_ref()).to_string();
+        Self {
+            id,
+            user: user.into(),
+            expires: expiry(&claims, now, wall),
+            claims,
+            heard: now,
+            received: 0,
+            pinged: None,
+            pace: TokenBucket::of(limits.requests_per_second_per_session, REQUEST_BURST_FACTOR),
+            refusals: 0,
+            refusals_since: now,
+            registered: false,
+        }
+    }
+
+    pub(super) fn workspace(&self) -> WorkspaceId {
+        self.claims.workspace
+    }
+
+    /// The user part of its address of record.
+    pub(super) fn user(&self) -> &Arc<str> {
+        &self.user
+    }
+
+    pub(super) fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    /// When the last byte came.
+    pub(super) fn last_heard(&self) -> Instant {
+        self.heard
+    }
+
+    /// Something came, or `received` bytes in all have.
+    pub(super) fn heard(&mut self, now: Instant, received: u64) {
+        self.heard = now;
+        self.received = received;
+        self.pinged = None;
+    }
+
+    pub(super) fn has_lapsed(&self, now: Instant) -> bool {
+        now >= self.expires
+    }
+
+    /// Takes the claims of a fresh token of the same address.
+    pub(super) fn renew(
+        &mut self,
+        claims: Claims,
+        now: Instant,
+        wall: i64,
+    ) -> Result<(), NotRenewed> {
+        let same =
+            claims.workspace == self.claims.workspace && claims.identity == self.claims.identity;
+        if !same {
+            return Err(NotRenewed::AnotherAddress);
+        }
+        // An older token must not shorten a session that a newer one renewed.
+        if claims.expires_at >= self.claims.expires_at {
+            self.expires = expiry(&claims, now, wall);
+            self.claims = claims;
+        }
+        Ok(())
+    }
+
+    /// Whether one more request is within the pace.
+    pub(super) fn pace(&mut self, now: Instant) -> Pace {
+        if self.pace.take(now) {
+            return Pace::Fine;
+        }
+        if now.saturating_duration_since(self.refusals_since) > REQUEST_REFUSALS_WINDOW {
+            self.refusals_since = now;
+            self.refusals = 0;
+        }
+        self.refusals = self.refusals.saturating_add(1);
+        if self.refusals > REQUEST_REFUSALS_MAX {
+            return Pace::Close;
+        }
+        Pace::TooFast { retry_after: self.pace.retry_after(now) }
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called. `calls` are its live legs.
+    pub(super) fn poll_timeout(&self, calls: usize) -> Instant {
+        let life = match self.pinged {
+            Some(pinged) => pinged + PONG_TIMEOUT,
+            None => self.heard + PING_AFTER,
+        };
+        if calls == 0 { life.min(self.expires + LAPSED_SESSION_GRACE) } else { life }
+    }
+
+    /// What is due now; `received` bytes came in all, which shows life that no event told of.
+    pub(super) fn handle_timeout(
+        &mut self,
+        now: Instant,
+        calls: usize,
+        received: u64,
+    ) -> Option<Due> {
+        if received > self.received {
+            self.heard(now, received);
+        }
+        if calls == 0 && now >= self.expires + LAPSED_SESSION_GRACE {
+            return Some(Due::Close(CloseCode::Token, "token expired"));
+        }
+        match self.pinged {
+            Some(pinged) if now >= pinged + PONG_TIMEOUT => {
+                Some(Due::Close(CloseCode::TooSlow, "no pong"))
+            }
+            None if now >= self.heard + PING_AFTER => {
+                self.pinged = Some(now);
+                Some(Due::Ping)
+            }
+            _ => None,
+        }
+    }
+}
+
+fn expiry(claims: &Claims, now: Instant, wall: i64) -> Instant {
+    let left = claims.expires_at.saturating_sub(wall);
+    now + Duration::from_secs(u64::try_from(left).unwrap_or(0))
+}

@@ -1,0 +1,225 @@
+//! Trunks: carriers by static UDP address. One reader takes every datagram of the gateway's SIP
+//! port and hands it to the call it belongs to; what belongs to none goes to the trunk's actor.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use actix::prelude::*;
+use bytes::Bytes;
+use sautikit_core::e164::E164;
+use sautikit_net::udp;
+use sautikit_sip::message::{Message, Method, Name};
+use sautikit_sip::reader::{self, Framing, Read, ReadError};
+use sautikit_sip::respond::{ALLOW, reason_phrase, respond};
+use tokio::sync::mpsc;
+
+use crate::call::{CallInput, offer_to_call};
+use crate::node::Node;
+use crate::streams::Channel;
+
+/// How many requests outside any dialog a trunk may have waiting; more are dropped and counted,
+/// and the carrier repeats them.
+const REQUESTS_WAITING_MAX: usize = 256;
+
+/// A carrier as calls see it.
+pub struct Trunk {
+    /// From the configuration; it goes into rows and metrics.
+    pub name: Arc<str>,
+    /// Where requests go.
+    pub address: SocketAddr,
+    /// Called prefixes that it takes, like `+254`; empty takes none.
+    pub prefixes: Vec<String>,
+    /// Lower is tried first within the longest prefix.
+    pub priority: u16,
+    live: AtomicU64,
+}
+
+impl Trunk {
+    /// A trunk with no calls.
+    pub fn new(name: &str, address: SocketAddr, prefixes: Vec<String>, priority: u16) -> Self {
+        Self { name: name.into(), address, prefixes, priority, live: AtomicU64::new(0) }
+    }
+
+    fn prefix_len(&self, number: &E164) -> Option<usize> {
+        self.prefixes.iter().filter(|prefix| number.starts_with(prefix)).map(String::len).max()
+    }
+
+    /// Whether a message from this address may be the carrier's.
+    pub(crate) fn is_from(&self, source: IpAddr) -> bool {
+        self.address.ip() == source
+    }
+
+    /// Legs on this trunk now.
+    pub fn live(&self) -> u64 {
+        self.live.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts a leg on its trunk while it is held.
+pub(crate) struct OnTrunk(Arc<Trunk>);
+
+impl OnTrunk {
+    pub(crate) fn new(trunk: &Arc<Trunk>) -> Self {
+        trunk.live.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(trunk))
+    }
+}
+
+impl Drop for OnTrunk {
+    fn drop(&mut self) {
+        self.0.live.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The trunks for a number: those with the longest matching prefix, in order of priority.
+pub(crate) fn trunks_for(trunks: &[Arc<Trunk>], number: &E164) -> Vec<Arc<Trunk>> {
+    let longest = trunks.iter().filter_map(|trunk| trunk.prefix_len(number)).max();
+    let mut chosen: Vec<_> = trunks
+        .iter()
+        .filter(|trunk| longest.is_some() && trunk.prefix_len(number) == longest)
+        .cloned()
+        .collect();
+    chosen.sort_by_key(|trunk| trunk.priority);
+    chosen
+}
+
+/// A request of a carrier that belongs to no call.
+pub(crate) struct Stray {
+    message: Message,
+    source: SocketAddr,
+}
+
+/// Answers what a carrier asks outside any call: OPTIONS, and calls that cannot be taken.
+pub(crate) struct TrunkActor {
+    node: Arc<Node>,
+    trunk: Arc<Trunk>,
+    requests: Option<mpsc::Receiver<Stray>>,
+}
+
+impl TrunkActor {
+    /// Starts on the given shard; what arrives for the trunk goes into the sender.
+    pub(crate) fn start_on(
+        shard: &ArbiterHandle,
+        node: Arc<Node>,
+        trunk: Arc<Trunk>,
+    ) -> mpsc::Sender<Stray> {
+        let (sender, requests) = mpsc::channel(REQUESTS_WAITING_MAX);
+        Self::start_in_arbiter(shard, move |_| Self { node, trunk, requests: Some(requests) });
+        sender
+    }
+
+    fn answer(&self, stray: &Stray) {
+        let message = &stray.message;
+        let (status, extra): (u16, &[(Name, &str)]) = match message.method() {
+            None | Some(Method::Ack) => return,
+            Some(Method::Options) if self.node.is_draining() => (503, &[]),
+            Some(Method::Options) => (200, &[(Name::Allow, ALLOW)]),
+            Some(Method::Invite) if message.to_tag().is_none() => (self.called(message), &[]),
+            Some(
+                Method::Bye
+                | Method::Cancel
+                | Method::Prack
+                | Method::Update
+                | Method::Info
+                | Method::Refer
+                | Method::Invite,
+            ) => (481, &[]),
+            Some(_) => (405, &[(Name::Allow, ALLOW)]),
+        };
+        let bytes = respond(message, status, reason_phrase(status), None, extra, None);
+        // A datagram that is lost is asked for again.
+        let _ = self.node.udp.send(&bytes, stray.source);
+        tracing::debug!(trunk = %self.trunk.name, status, "answered outside any call");
+    }
+
+    /// A carrier's call: known numbers are not reachable while no session takes calls.
+    fn called(&self, message: &Message) -> u16 {
+        if self.node.is_draining() {
+            return 503;
+        }
+        let number = message
+            .uri()
+            .and_then(|uri| sautikit_sip::uri::Uri::parse(uri).ok())
+            .and_then(|uri| E164::parse(uri.user?).ok());
+        let known = number.is_some_and(|number| {
+            self.node.directory().workspaces.values().any(|each| each.numbers.contains(&number))
+        });
+        if known { 480 } else { 404 }
+    }
+}
+
+impl Actor for TrunkActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        if let Some(requests) = self.requests.take() {
+            ctx.add_stream(Channel(requests));
+        }
+    }
+}
+
+impl StreamHandler<Stray> for TrunkActor {
+    fn handle(&mut self, stray: Stray, _ctx: &mut Self::Context) {
+        self.answer(&stray);
+    }
+
+    /// The trunk's actor never ends before the process.
+    fn finished(&mut self, _ctx: &mut Self::Context) {}
+}
+
+/// Reads the SIP port until the process ends.
+pub(crate) async fn read_datagrams(
+    node: Arc<Node>,
+    mut receiver: udp::Receiver,
+    strays: Vec<mpsc::Sender<Stray>>,
+) {
+    let mut datagrams = Vec::new();
+    loop {
+        receiver.recv_many(&mut datagrams).await;
+        for (datagram, source) in datagrams.drain(..) {
+            take_datagram(&node, &strays, &datagram, source);
+        }
+    }
+}
+
+fn take_datagram(
+    node: &Node,
+    strays: &[mpsc::Sender<Stray>],
+    datagram: &Bytes,
+    source: SocketAddr,
+) {
+    let Some(trunk) = node.trunks.iter().position(|trunk| trunk.is_from(source.ip())) else {
+        metrics::counter!("sautikit_sip_strangers_total").increment(1);
+        return;
+    };
+    let message = match reader::read(datagram, Framing::Datagram) {
+        Ok(Read::Message(message)) => message,
+        Ok(Read::KeepAlive(_)) => return,
+        Err(error) => {
+            metrics::counter!("sautikit_sip_unreadable_total", "transport" => "udp").increment(1);
+            if let ReadError::Answer { answer, .. } = error {
+                let _ = node.udp.send(&answer, source);
+            }
+            return;
+        }
+    };
+    metrics::counter!("sautikit_sip_messages_total", "direction" => "in", "transport" => "udp")
+        .increment(1);
+    // Ours is the From tag of what we asked, and the To tag of what is asked of us.
+    let tag = if message.is_request() { message.to_tag() } else { message.from_tag() };
+    let leg = tag.and_then(|tag| node.router.leg(tag, message.call_id()));
+    match leg {
+        Some(leg) if leg.trunk.is_from(source.ip()) => {
+            let input = CallInput::FromPeer { candidate: leg.candidate, message, source };
+            offer_to_call(&leg.queue, input);
+        }
+        Some(_) => metrics::counter!("sautikit_sip_strangers_total").increment(1),
+        None if message.is_request()
+            && strays[trunk].try_send(Stray { message, source }).is_err() =>
+        {
+            metrics::counter!("sautikit_sip_dropped_total", "transport" => "udp").increment(1);
+        }
+        None => {}
+    }
+}

@@ -1,0 +1,152 @@
+//! The paid time of an answered call: how long the hold lasts, when it must grow, when the call
+//! is warned and cut, and what it costs in the end.
+
+use std::time::{Duration, Instant};
+
+use super::{ExtendAnswer, Talked, Terms};
+use crate::limits::{CUT_WARNING, HOLD_AHEAD};
+use crate::money::Minor;
+use crate::rate::Rate;
+
+/// A free call is never cut: this stands for "no end" and is far beyond the longest call.
+const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// A short hold is asked for again after this at the latest, so that a top-up is soon found.
+const ASK_AGAIN_MAX: Duration = Duration::from_secs(5);
+
+/// Closer than this to the cut nothing more is asked: the answer would come too late.
+const LAST_TRY_AHEAD: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(super) struct Talking {
+    since: Instant,
+    held: Minor,
+    paid_seconds: u64,
+    /// When the wallet is to be asked again; none while an answer is awaited or nothing is needed.
+    ask_at: Option<Instant>,
+    asking: bool,
+    /// The wallet said that nothing is left.
+    short: bool,
+    warned: bool,
+}
+
+/// How much a hold of `held` lacks to pay `talked + 2 × HOLD_AHEAD`, and one increment.
+pub(super) fn growth(rate: &Rate, held: Minor, talked_seconds: u64) -> (Minor, Minor) {
+    let target = rate
+        .cost(talked_seconds.saturating_add(2 * HOLD_AHEAD.as_secs()))
+        .unwrap_or(Minor::new(i64::MAX));
+    let wanted = target.checked_sub(held).unwrap_or(Minor::ZERO).max(Minor::ZERO);
+    (wanted, rate.increment_cost())
+}
+
+impl Talking {
+    pub(super) fn new(since: Instant, held: Minor, rate: &Rate) -> Self {
+        let paid_seconds = rate.seconds_paid_by(held);
+        Self {
+            since,
+            held,
+            paid_seconds,
+            ask_at: Some(since),
+            asking: false,
+            short: false,
+            warned: false,
+        }
+    }
+
+    pub(super) fn since(&self) -> Instant {
+        self.since
+    }
+
+    pub(super) fn held(&self) -> Minor {
+        self.held
+    }
+
+    pub(super) fn paid_seconds(&self) -> u64 {
+        self.paid_seconds
+    }
+
+    /// Talked milliseconds at `at`, never more than the hold pays.
+    pub(super) fn millis(&self, at: Instant) -> u64 {
+        let talked = at.saturating_duration_since(self.since).as_millis();
+        let talked = u64::try_from(talked).unwrap_or(u64::MAX);
+        talked.min(self.paid_seconds.saturating_mul(1000))
+    }
+
+    /// The instant after the last paid second.
+    pub(super) fn cut_at(&self) -> Instant {
+        self.since + Duration::from_secs(self.paid_seconds).min(NEVER)
+    }
+
+    pub(super) fn closed_at(&self, at: Instant, rate: &Rate) -> Talked {
+        let millis = self.millis(at);
+        let seconds = millis.div_ceil(1000);
+        // The hold pays `paid_seconds` by construction, so this neither overflows nor exceeds it.
+        let cost = rate.cost(seconds).unwrap_or(self.held).min(self.held);
+        Talked { millis, seconds, cost }
+    }
+
+    pub(super) fn next_deadline(&self, terms: &Terms) -> Instant {
+        let mut next = self.cut_at().min(self.since + terms.longest);
+        if let Some(ask) = self.ask_at {
+            next = next.min(ask);
+        }
+        if self.short && !self.warned {
+            next = next.min(self.warn_at());
+        }
+        next
+    }
+
+    /// What to ask the wallet for now, if it is time.
+    pub(super) fn wants(&mut self, now: Instant, rate: &Rate) -> Option<(Minor, Minor)> {
+        if self.asking || self.ask_at.is_none_or(|at| now < at) {
+            return None;
+        }
+        let talked = now.saturating_duration_since(self.since).as_secs();
+        let ahead = self.paid_seconds.saturating_sub(talked);
+        if ahead > HOLD_AHEAD.as_secs() {
+            let spare = Duration::from_secs(ahead - HOLD_AHEAD.as_secs()).min(NEVER);
+            self.ask_at = Some(now + spare);
+            return None;
+        }
+        self.asking = true;
+        self.ask_at = None;
+        Some(growth(rate, self.held, talked))
+    }
+
+    pub(super) fn extended(&mut self, now: Instant, answer: ExtendAnswer, rate: &Rate) {
+        self.asking = false;
+        match answer {
+            ExtendAnswer::Extended(total) => {
+                self.held = total;
+                self.paid_seconds = rate.seconds_paid_by(total);
+                self.short = false;
+                self.warned = false;
+            }
+            ExtendAnswer::Insufficient => self.short = true,
+            ExtendAnswer::Unavailable => {}
+        }
+        let left = self.cut_at().saturating_duration_since(now);
+        // A hold that reaches far enough rests until it does not; a short one is asked for again
+        // at half of what is left, so that the quarter rule shares the balance over time.
+        self.ask_at = if left > HOLD_AHEAD {
+            Some(now + left.saturating_sub(HOLD_AHEAD))
+        } else if left > LAST_TRY_AHEAD {
+            Some(now + (left / 2).min(ASK_AGAIN_MAX))
+        } else {
+            None
+        };
+    }
+
+    /// Seconds left where the warning is due now; says so once a shortage.
+    pub(super) fn warns(&mut self, now: Instant) -> Option<u64> {
+        if !self.short || self.warned || now < self.warn_at() {
+            return None;
+        }
+        self.warned = true;
+        Some(self.cut_at().saturating_duration_since(now).as_secs())
+    }
+
+    fn warn_at(&self) -> Instant {
+        self.cut_at().checked_sub(CUT_WARNING).unwrap_or(self.since)
+    }
+}

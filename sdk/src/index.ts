@@ -1,0 +1,10 @@
+export { Call, type RemoteParty } from './call.js';
+export type { CallEvents, CallState, EndCause, EndedEvent } from './call-events.js';
+export { SautikitClient } from './client.js';
+export { SautikitError, type ErrorDetails } from './error.js';
+export type { ErrorCode } from './error-code.js';
+export type { DigitOptions } from './media/digits.js';
+export type { CallOptions, ClientEvents, ClientOptions, ClientState, Warning } from './options.js';
+export { Rate } from './rate.js';
+export type { TokenAnswer } from './token/token.js';
+export type { TokenContext, TokenFetcher, TokenReason } from './token/token-source.js';

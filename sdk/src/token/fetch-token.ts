@@ -1,0 +1,32 @@
+import { SautikitError } from '../error.js';
+import type { TokenAnswer } from './token.js';
+
+/** Asks the page's own server for a token. */
+export async function fetchToken(url: string | URL, signal: AbortSignal): Promise<TokenAnswer> {
+  let answer: Response;
+  try {
+    answer = await fetch(url, {
+      credentials: 'same-origin',
+      cache: 'no-store',
+      headers: { Accept: 'application/json' },
+      signal,
+    });
+  } catch (cause) {
+    throw new SautikitError('token.unavailable', { cause });
+  }
+  if (answer.status === 401 || answer.status === 403) {
+    throw new SautikitError('token.refused', {
+      message: `Your server refused a call token (${answer.status}). Sign in again.`,
+    });
+  }
+  if (!answer.ok) {
+    throw new SautikitError('token.unavailable', {
+      message: `Your server could not give a call token (${answer.status}). Try again in a moment.`,
+    });
+  }
+  try {
+    return (await answer.json()) as TokenAnswer;
+  } catch (cause) {
+    throw new SautikitError('token.malformed', { cause });
+  }
+}

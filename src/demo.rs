@@ -1,0 +1,112 @@
+//! `demo`: a gateway, a carrier and a customer on one machine. The carrier is a process of its own
+//! (`sautikit-loadtest carrier`); the customer has a workspace, a page with a telephone and a
+//! backend that keeps the API key, as a real one would.
+
+mod backend;
+mod carrier;
+mod customer;
+mod greeting;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::Path;
+use std::process::ExitCode;
+
+use axum::Router;
+use sautikit_actors::Addresses;
+
+use crate::config::{Config, Sources, settings};
+use crate::serve::{Extras, ServeError, finish, run};
+use backend::Backend;
+use carrier::Carrier;
+use customer::Customer;
+
+/// Where the demo keeps what a second start finds again.
+const FOLDER: &str = "data";
+
+/// Why there is no demo. Each is one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+enum DemoError {
+    #[error(transparent)]
+    Carrier(#[from] carrier::CarrierError),
+    #[error(transparent)]
+    Customer(#[from] customer::CustomerError),
+    #[error("{FOLDER}/ cannot be used: {0}; run the demo where you may write")]
+    Folder(std::io::Error),
+}
+
+/// The command.
+pub(crate) fn demo(mut sources: Sources) -> ExitCode {
+    match prepare(&mut sources) {
+        Ok((carrier, customer)) => live(&sources, carrier, customer),
+        Err(error) => {
+            eprintln!("sautikit-gateway demo: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Data folder, signing key, carrier and customer; what the operator set himself stands.
+fn prepare(sources: &mut Sources) -> Result<(Carrier, Customer), DemoError> {
+    let folder = Path::new(FOLDER);
+    std::fs::create_dir_all(folder).map_err(DemoError::Folder)?;
+    let key = customer::signing_key(folder).map_err(DemoError::Folder)?;
+    sources.set_default(&settings::SIGNING_KEY, key);
+    sources.set_default(&settings::DATABASE_URL, format!("sqlite://{FOLDER}/demo.db?mode=rwc"));
+    sources.set_default(&settings::MEDIA_ADDR, other_address().to_string());
+    sources.set_default(&settings::LOG, "warn,sautikit_actors=info");
+    let carrier = Carrier::start()?;
+    sources.set_default_file("the demo's own", trunk_to(carrier.address()));
+    let customer = Customer::of(sources)?;
+    Ok((carrier, customer))
+}
+
+fn trunk_to(carrier: SocketAddr) -> String {
+    format!(
+        "[[trunk]]\nname = \"carrier\"\nuri = \"sip:{carrier};transport=udp\"\n\
+         prefixes = [\"+254\"]\n\n\
+         [[rate]]\nprefix = \"+254\"\nper_minute_minor = 300\nincrement_seconds = 1\n"
+    )
+}
+
+/// The machine's first IPv4 address that is not loopback, where there is one: Firefox never pairs
+/// with loopback. Connecting a UDP socket sends nothing; it only asks the routing table.
+fn other_address() -> IpAddr {
+    let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let asked = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|socket| {
+        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9))?;
+        socket.local_addr()
+    });
+    asked.map_or(loopback, |found| found.ip())
+}
+
+fn live(sources: &Sources, carrier: Carrier, customer: Customer) -> ExitCode {
+    let config = match Config::parse(sources) {
+        Ok(config) => config,
+        Err(problems) => return crate::refuse(&problems),
+    };
+    let mut extras = Demo { customer };
+    let ended: Result<(), ServeError> = run(config, &mut extras);
+    drop(carrier);
+    finish(ended)
+}
+
+/// What the demo adds to a gateway: the page, the customer's backend, and a word to the person.
+struct Demo {
+    customer: Customer,
+}
+
+impl Extras for Demo {
+    fn routes(&mut self, addresses: &Addresses) -> (Option<Router>, Option<String>) {
+        let backend = Backend::new(addresses.http, self.customer.api_key());
+        let routes = crate::web::routes().merge(backend.routes());
+        (Some(routes), Some(format!("ws://{}", addresses.ws)))
+    }
+
+    fn started(&mut self, addresses: &Addresses) {
+        greeting::greet(addresses, &self.customer);
+    }
+
+    fn ends_at_once(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,78 @@
+//! The simulated carrier: a process of its own, ended with the demo.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use serde::Deserialize;
+
+const PROGRAM: &str = "sautikit-loadtest";
+
+/// Why there is no carrier.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CarrierError {
+    #[error("{} is not there; build it with: cargo build --package sautikit-loadtest", .0.display())]
+    Missing(PathBuf),
+    #[error("the simulated carrier did not start: {0}")]
+    Start(std::io::Error),
+    #[error("the simulated carrier said nothing of where it listens; try: {PROGRAM} carrier")]
+    Silent,
+}
+
+/// The running process.
+pub(super) struct Carrier {
+    child: Child,
+    address: SocketAddr,
+}
+
+/// Its first line.
+#[derive(Deserialize)]
+struct Ready {
+    ready: SocketAddr,
+}
+
+impl Carrier {
+    /// Starts it beside this program, on a free port.
+    pub(super) fn start() -> Result<Self, CarrierError> {
+        let own = std::env::current_exe().map_err(CarrierError::Start)?;
+        let program = own.with_file_name(PROGRAM);
+        if !program.is_file() {
+            return Err(CarrierError::Missing(program));
+        }
+        let mut child = Command::new(program)
+            .args(["carrier", "--listen", "127.0.0.1:0"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            // A Ctrl-C of the terminal reaches the gateway, which ends the carrier last.
+            .process_group(0)
+            .spawn()
+            .map_err(CarrierError::Start)?;
+        let Some(output) = child.stdout.take() else { return Err(CarrierError::Silent) };
+        let mut lines = BufReader::new(output).lines();
+        let first = lines.next().and_then(Result::ok).unwrap_or_default();
+        let Ok(Ready { ready }) = serde_json::from_str(&first) else {
+            let _gone_already = child.kill();
+            return Err(CarrierError::Silent);
+        };
+        // Its call lines are read so that it never waits for a full pipe.
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                tracing::debug!("carrier: {line}");
+            }
+        });
+        Ok(Self { child, address: ready })
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Carrier {
+    fn drop(&mut self) {
+        let _gone_already = self.child.kill();
+        let _status = self.child.wait();
+    }
+}

@@ -1,0 +1,220 @@
+//! `serve`: from a whole configuration to a running gateway, and back to nothing.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use axum::Router;
+use metrics_exporter_prometheus::PrometheusHandle;
+use sautikit_actors::{Addresses, Base, Gateway, Listeners, Settings, StartError, Trunk};
+use sautikit_media::{Engine, EngineKind};
+use sautikit_net::keys::{Keys, SigningKey};
+use sautikit_net::listen::BindError;
+use sautikit_store::{OpenError, Role, Store, Writer};
+use secrecy::{ExposeSecret, SecretSlice};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::capacity;
+use crate::config::{Config, MediaEngine, Sources};
+use crate::drain;
+
+/// Threads of the runtime for database, HTTP and DNS; calls and media have their own.
+const RUNTIME_THREADS: usize = 2;
+
+/// Why a gateway did not start. Each is one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServeError {
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Media(#[from] sautikit_media::StartError),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error("metrics cannot be kept: {0}")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    #[error("the signing key is of no use: {0}")]
+    Key(#[from] sautikit_net::keys::KeyError),
+    #[error("the system refused a runtime, a signal or a socket: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// What a caller of [`run`] adds to a plain gateway.
+pub(crate) trait Extras {
+    /// Where everything listens is known and nothing runs yet: more HTTP routes, and the public
+    /// WebSocket address where the configuration names none.
+    fn routes(&mut self, addresses: &Addresses) -> (Option<Router>, Option<String>);
+    /// The gateway takes calls.
+    fn started(&mut self, addresses: &Addresses);
+    /// How a Ctrl-C ends it: the operator's drain, or at once.
+    fn ends_at_once(&self) -> bool;
+}
+
+/// Nothing more than a gateway.
+struct Plain;
+
+impl Extras for Plain {
+    fn routes(&mut self, _addresses: &Addresses) -> (Option<Router>, Option<String>) {
+        (None, None)
+    }
+
+    fn started(&mut self, addresses: &Addresses) {
+        tracing::info!(
+            http = %addresses.http,
+            ws = %addresses.ws,
+            sip = %addresses.sip,
+            admin = %addresses.admin,
+            "ready"
+        );
+    }
+
+    fn ends_at_once(&self) -> bool {
+        false
+    }
+}
+
+/// The command.
+pub(crate) fn serve(sources: &Sources) -> ExitCode {
+    match Config::parse(sources) {
+        Ok(config) => finish(run(config, &mut Plain)),
+        Err(problems) => crate::refuse(&problems),
+    }
+}
+
+/// One line for the operator, and the exit code.
+pub(crate) fn finish(ended: Result<(), ServeError>) -> ExitCode {
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("sautikit-gateway: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs a gateway until SIGTERM or Ctrl-C.
+pub(crate) fn run(mut config: Config, extras: &mut impl Extras) -> Result<(), ServeError> {
+    crate::logging::start(&config.log);
+    let metrics = crate::measures::start()?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let listeners = Listeners::bind(&Addresses {
+        http: config.http_addr,
+        admin: config.admin_addr,
+        ws: config.ws_addr,
+        sip: config.sip_udp_addr,
+    })?;
+    capacity::fit(&mut config);
+    let runtime = runtime()?;
+    // The store's tasks live on the runtime that outlives every actor.
+    let (store, writer) = runtime.block_on(async {
+        let store = sautikit_store::open(config.database_url.expose_secret(), Role::Serve).await?;
+        let writer = store.start_writer().await?;
+        Ok::<_, OpenError>((store, writer))
+    })?;
+    let opened = Opened { listeners, metrics, store, writer, runtime: &runtime };
+    let ended = actix::System::new().block_on(live(config, opened, extras));
+    // What still waits for a socket or the disk is not waited for: all that matters is committed.
+    runtime.shutdown_background();
+    ended
+}
+
+fn runtime() -> Result<Runtime, std::io::Error> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(RUNTIME_THREADS)
+        .thread_name("store-http")
+        .enable_all()
+        .build()
+}
+
+/// What is open before any actor is.
+struct Opened<'a> {
+    listeners: Listeners,
+    metrics: PrometheusHandle,
+    store: Store,
+    writer: Writer,
+    runtime: &'a Runtime,
+}
+
+async fn live(
+    config: Config,
+    opened: Opened<'_>,
+    extras: &mut impl Extras,
+) -> Result<(), ServeError> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let Opened { listeners, metrics, store, writer, runtime } = opened;
+    let media = Engine::start(media_config(&config))?;
+    let addresses = listeners.addresses()?;
+    let (routes, ws_url) = extras.routes(&addresses);
+    let grace = config.drain_grace;
+    let mut settings = settings(config)?;
+    settings.ws_url = settings.ws_url.or(ws_url);
+    let base = Base {
+        listeners,
+        store: store.clone(),
+        writer,
+        media,
+        metrics,
+        runtime: runtime.handle().clone(),
+        extra: routes,
+    };
+    let gateway = Gateway::start(settings, base).await?;
+    extras.started(&addresses);
+    let at_once = tokio::select! {
+        _ = terminate.recv() => false,
+        _ = interrupt.recv() => extras.ends_at_once(),
+    };
+    let grace = if at_once { std::time::Duration::ZERO } else { grace };
+    drain::drain(&gateway, grace, &mut interrupt).await;
+    store.close().await;
+    Ok(())
+}
+
+fn media_config(config: &Config) -> sautikit_media::Config {
+    let media = &config.media;
+    let limits = &config.limits;
+    sautikit_media::Config {
+        engine: match media.engine {
+            MediaEngine::Embedded => EngineKind::Embedded,
+            MediaEngine::Bypass => EngineKind::Bypass,
+        },
+        workers: 1,
+        bind_addr: media.addr,
+        public_addr: media.public_addr,
+        browser_port_first: media.browser_port,
+        trunk_ports: media.trunk_ports.clone(),
+        pause: media.pause,
+        silence_both: limits.media_silence_both_seconds.seconds().unwrap_or_default(),
+        silence_one: limits.media_silence_one_seconds.seconds().unwrap_or_default(),
+    }
+}
+
+fn settings(config: Config) -> Result<Settings, ServeError> {
+    let key = |secret: &crate::config::SigningKey| {
+        SigningKey::from_value(&SecretSlice::from(secret.expose_secret().to_vec()))
+    };
+    let active = key(&config.signing_key)?;
+    let next = config.signing_key_next.as_ref().map(key).transpose()?;
+    let bound = config.sip_udp_addr;
+    Ok(Settings {
+        domain: config.sip_domain,
+        ws_url: config.ws_url,
+        sip_public: config
+            .sip_public_addr
+            .map(|(ip, port)| SocketAddr::new(ip, port.unwrap_or(bound.port()))),
+        origins: config.allowed_origins,
+        keys: Keys::new(active, next),
+        trunks: config
+            .trunks
+            .into_iter()
+            .zip(0..)
+            .map(|(trunk, order)| Trunk::new(&trunk.name, trunk.peer, trunk.prefixes, order))
+            .collect(),
+        card: config.rates,
+        limits: config.limits,
+        shards: std::thread::available_parallelism().map_or(1, usize::from),
+    })
+}

@@ -1,0 +1,242 @@
+//! What waits for its commit, in the order it was submitted.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, oneshot};
+use tokio::time::timeout_at;
+
+use super::{ANSWER_PATIENCE, Urgency, Write, Written, sql};
+use crate::error::WriteError;
+
+/// While items come, the writer looks at the clock this often by itself, so that those who are in
+/// no hurry need not wake it.
+const LOOK_EVERY: Duration = Urgency::Soon.patience();
+
+/// A submitted write and who waits for it.
+#[derive(Debug)]
+pub(super) struct Item {
+    pub(super) write: Write,
+    pub(super) waiter: Option<oneshot::Sender<Result<Written, WriteError>>>,
+    pub(super) submitted: Instant,
+    /// Its waiter was told that it failed: it must not be tried again.
+    pub(super) given_up: bool,
+}
+
+impl Item {
+    pub(super) fn resolve(&mut self, outcome: Result<Written, WriteError>) {
+        if let Some(waiter) = self.waiter.take() {
+            // Nobody waits any more: what is done stays done.
+            let _ = waiter.send(outcome);
+        }
+    }
+
+    /// Gives it up if it is one that may be, and has waited too long.
+    pub(super) fn expire(&mut self, now: Instant) {
+        if !self.given_up && self.expires_at().is_some_and(|at| at <= now) {
+            self.given_up = true;
+            self.resolve(Err(WriteError::Unavailable));
+        }
+    }
+
+    /// When it is given up; `None` for what stays queued whatever happens.
+    pub(super) fn expires_at(&self) -> Option<Instant> {
+        match self.write {
+            // A sign of life is outdated by the next one.
+            Write::Answer { .. } | Write::Read(_) | Write::Talked(_) => {
+                Some(self.submitted + ANSWER_PATIENCE)
+            }
+            Write::Call { .. } | Write::Close { .. } => None,
+        }
+    }
+}
+
+/// What is committed next, in one transaction.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    /// Calls' items, or one `Talked` alone.
+    pub(super) writes: Vec<Item>,
+    /// Reads that come after all of `writes` and before everything else.
+    pub(super) reads: Vec<Item>,
+}
+
+#[derive(Debug)]
+pub(super) struct Queue {
+    state: Mutex<State>,
+    /// Wakes the writer.
+    wake: Notify,
+    /// Wakes who waits for the writer's end.
+    ended: Notify,
+    items_max: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    items: VecDeque<Item>,
+    /// When the most urgent item wants its commit.
+    due: Option<Instant>,
+    /// The writer sleeps without a clock: the first item must wake it.
+    parked: bool,
+    closed: bool,
+    ended: bool,
+}
+
+impl Queue {
+    pub(super) fn new(items_max: usize) -> Self {
+        let state = Mutex::default();
+        Self { state, wake: Notify::new(), ended: Notify::new(), items_max }
+    }
+
+    /// A panic while the lock was held can only have come from an allocation, between whole steps.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn push(
+        &self,
+        write: Write,
+        urgency: Urgency,
+        waiter: Option<oneshot::Sender<Result<Written, WriteError>>>,
+    ) -> Result<(), WriteError> {
+        let submitted = Instant::now();
+        let due = submitted + urgency.patience();
+        let wake = {
+            let mut state = self.state();
+            if state.closed {
+                return Err(WriteError::Stopped);
+            }
+            if state.items.len() >= self.room_for(&write) {
+                metrics::counter!("sautikit_store_queue_full_total").increment(1);
+                return Err(WriteError::QueueFull);
+            }
+            state.items.push_back(Item { write, waiter, submitted, given_up: false });
+            if state.due.is_none_or(|earlier| due < earlier) {
+                state.due = Some(due);
+            }
+            urgency == Urgency::Now || std::mem::take(&mut state.parked)
+        };
+        if wake {
+            self.wake.notify_one();
+        }
+        Ok(())
+    }
+
+    /// The last quarter of the queue is for closes: they are money, and calls that cannot be
+    /// answered now are refused anyway.
+    fn room_for(&self, write: &Write) -> usize {
+        match write {
+            Write::Close { .. } => self.items_max,
+            _ => self.items_max - self.items_max / 4,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.state().items.len()
+    }
+
+    /// Waits until something is due and takes what is queued; `None` once closed and empty.
+    pub(super) async fn next(&self) -> Option<Batch> {
+        let mut idle = false;
+        loop {
+            let look_at = {
+                let mut state = self.state();
+                let now = Instant::now();
+                match state.due {
+                    Some(due) if due <= now || state.closed => return Some(state.take()),
+                    Some(due) => Some(due.min(now + LOOK_EVERY)),
+                    None if state.closed => return None,
+                    None if idle => {
+                        state.parked = true;
+                        None
+                    }
+                    None => Some(now + LOOK_EVERY),
+                }
+            };
+            match look_at {
+                Some(at) => idle = timeout_at(at.into(), self.wake.notified()).await.is_err(),
+                None => self.wake.notified().await,
+            }
+        }
+    }
+
+    /// Puts a batch that could not be committed back in front.
+    pub(super) fn restore(&self, batch: Batch) {
+        let mut state = self.state();
+        let items = batch.writes.into_iter().chain(batch.reads);
+        for item in items.rev().filter(|item| !item.given_up) {
+            state.items.push_front(item);
+        }
+        state.due = if state.items.is_empty() { None } else { Some(Instant::now()) };
+    }
+
+    /// Tells those who have waited too long.
+    pub(super) fn expire(&self, now: Instant) {
+        let mut state = self.state();
+        for item in &mut state.items {
+            item.expire(now);
+        }
+        state.items.retain(|item| !item.given_up);
+        if state.items.is_empty() {
+            state.due = None;
+        }
+    }
+
+    /// When the next of the queued is given up.
+    pub(super) fn next_expiry(&self) -> Option<Instant> {
+        self.state().items.iter().filter_map(Item::expires_at).min()
+    }
+
+    pub(super) fn close(&self) {
+        self.state().closed = true;
+        self.wake.notify_one();
+    }
+
+    /// The writer has ended: what is queued is told so.
+    pub(super) fn end(&self) {
+        let left = {
+            let mut state = self.state();
+            state.closed = true;
+            state.ended = true;
+            std::mem::take(&mut state.items)
+        };
+        for mut item in left {
+            item.resolve(Err(WriteError::Stopped));
+        }
+        self.ended.notify_waiters();
+    }
+
+    pub(super) async fn finished(&self) {
+        loop {
+            let ended = self.ended.notified();
+            if self.state().ended {
+                return;
+            }
+            ended.await;
+        }
+    }
+}
+
+impl State {
+    /// Takes from the front what may be in one commit. A read closes it: nothing that was
+    /// submitted after a read may be in the balance that it sees.
+    fn take(&mut self) -> Batch {
+        let mut batch = Batch::default();
+        while let Some(item) = self.items.front() {
+            let fits = match (&item.write, batch.writes.first().map(|first| &first.write)) {
+                (Write::Read(_), _) | (_, None) => true,
+                (Write::Talked(_), _) | (_, Some(Write::Talked(_))) => false,
+                _ => batch.writes.len() < sql::ROWS_MAX,
+            };
+            let read = matches!(item.write, Write::Read(_));
+            if !fits || (!read && !batch.reads.is_empty()) {
+                break;
+            }
+            let Some(item) = self.items.pop_front() else { break };
+            if read { batch.reads.push(item) } else { batch.writes.push(item) }
+        }
+        // What was left behind has waited for this commit already: it goes with the next one.
+        self.due = if self.items.is_empty() { None } else { Some(Instant::now()) };
+        batch
+    }
+}
