@@ -18,3 +18,6 @@ pub(crate) use plan::{Candidate, Clock, Plan};
 pub(crate) use queue::{CallInput, CallQueue, call_queue, offer_to_call};
 pub use recovery::RecoverError;
 pub(crate) use recovery::recover;
+
+#[cfg(test)]
+mod tests;
