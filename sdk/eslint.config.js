@@ -58,6 +58,7 @@ export default tseslint.config(
           'WebSocket',
           'performance',
           'AudioContext',
+          'DOMException',
           'RTCPeerConnection',
           'Response',
         ].map((name) => [name, 'readonly']),

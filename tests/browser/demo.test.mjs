@@ -14,7 +14,7 @@ before(async () => {
   home = await folder();
   loadtestBinary();
   const env = await addresses();
-  // Each part of the demo is told where the demo itself would not know it.
+  // The demo knows by itself what its page has to dial.
   delete env.SAUTIKIT_WS_URL;
   demo = new Program(gatewayBinary(), ['demo'], { env, cwd: home });
   browser = await launch();
@@ -22,8 +22,9 @@ before(async () => {
 
 after(async () => {
   await browser?.close();
-  await demo?.stop();
+  const code = await demo?.stop();
   await rm(home, { recursive: true, force: true });
+  assert.equal(code, 0, 'the demo ends cleanly on SIGTERM');
 });
 
 test('the demo prints a page and a key; the page calls, the key sees the call', async () => {

@@ -81,11 +81,21 @@ function row(call: CallRow): HTMLLIElement {
   const talked = seconds > 0 ? ` · ${clock(seconds)}` : '';
   item.append(
     part('number', `${inbound ? 'From ' : ''}${call.remote_e164 ?? 'unknown'}`),
-    part('amount', call.cost_minor ? money(call.cost_minor, call.cost_currency ?? 'KES') : 'no charge'),
+    part(
+      'amount',
+      call.cost_minor ? money(call.cost_minor, call.cost_currency ?? 'KES') : 'no charge',
+    ),
     part('detail', `${statusWords(call.status)}${talked}`),
     part('detail amount', timeOfDay(call.started_at)),
   );
   return item;
+}
+
+function charge(call: CallRow): string {
+  if (call.cost_minor) {
+    return money(call.cost_minor, call.cost_currency ?? 'KES');
+  }
+  return ['ringing', 'answered'].includes(call.status) ? '' : 'no charge';
 }
 
 function part(name: string, text: string): HTMLSpanElement {

@@ -91,12 +91,15 @@ export class Phone {
     }
     say(this.#problem, '');
     this.#callButton.disabled = true;
+    this.#box.dataset['state'] = 'connecting';
+    this.#meter.hidden = true;
     say(this.#status, 'Connecting…');
     try {
       await this.#client.connect();
       say(this.#status, 'Waiting for the microphone…');
       this.#follow(await this.#client.call(this.#number.value));
     } catch (error) {
+      this.#box.dataset['state'] = 'idle';
       say(this.#status, 'The call did not go through.');
       this.#complain(error);
     } finally {
@@ -161,6 +164,8 @@ export class Phone {
     say(this.#status, endWords(ended));
     if (ended.duration > 0) {
       this.#tick(call);
+      // Seconds are billed rounded up: what stands here is what the bill says.
+      this.#clock.textContent = clock(Math.ceil(ended.duration));
     } else {
       this.#meter.hidden = true;
     }

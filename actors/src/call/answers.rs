@@ -15,12 +15,10 @@ pub(crate) const ERROR_HEADER: &str = "X-Sautikit-Error";
 
 /// On the 200: `X-Sautikit-Rate: 300;per=60;increment=1;currency=KES` (minor units).
 pub(crate) fn answer_headers(call: CallId, rate: &Rate) -> Vec<(Name, String)> {
-    let rate = format!(
-        "{};per=60;increment={};currency=KES",
-        rate.per_minute_minor().normalize(),
-        rate.increment_seconds()
-    );
-    vec![(Name::parse(CALL_ID_HEADER), call.to_string()), (Name::parse(RATE_HEADER), rate)]
+    vec![
+        (Name::parse(CALL_ID_HEADER), call.to_string()),
+        (Name::parse(RATE_HEADER), rate.header_value()),
+    ]
 }
 
 /// On a refusal of the gateway's own: its code, a text for people, and when to try again. `random`

@@ -21,8 +21,10 @@ use super::plan::{Candidate, Clock, Plan};
 use crate::trunk::Trunk;
 
 const CARRIER: &str = "192.0.2.9:5060";
-const OFFER: &[u8] = b"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 8\r\n";
-const ANSWER: &[u8] = b"v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8\r\n";
+const OFFER: &[u8] =
+    b"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 8\r\n";
+const ANSWER: &[u8] =
+    b"v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8\r\n";
 
 /// The world around one bridge.
 struct World {
@@ -153,7 +155,10 @@ impl World {
         match todo {
             Do::ToCaller(bytes) => self.to_browser.push(parsed(&bytes)),
             Do::ToPeer { bytes, hop, .. } => {
-                assert!(!matches!(hop, Hop::Uri { ref host, .. } if host != "192.0.2.9"), "{hop:?}");
+                assert!(
+                    !matches!(hop, Hop::Uri { ref host, .. } if host != "192.0.2.9"),
+                    "{hop:?}"
+                );
                 self.to_carrier.push(parsed(&bytes));
             }
             Do::Hold(_) => return Some(Input::Held(self.hold)),

@@ -136,7 +136,9 @@ impl ConnectionActor {
 
     fn refused(&self, refusal: HandshakeRefusal, peer: SocketAddr) -> Answer {
         metrics::counter!("sautikit_handshakes_total", "outcome" => refusal.label()).increment(1);
-        self.node.edge.failed(peer.ip());
+        if refusal.counts_against_address() {
+            self.node.edge.failed(peer.ip());
+        }
         let answer = Answer::refusal(refusal);
         tracing::debug!(request = answer.request_id(), "handshake refused: {refusal}");
         answer
@@ -301,8 +303,13 @@ impl Open {
             Err(error) => {
                 metrics::counter!("sautikit_sip_unreadable_total", "transport" => "ws")
                     .increment(1);
-                if let ReadError::Answer { answer, .. } = error {
-                    let _ = self.outbox.send(answer);
+                // Noise counts like requests do, and is answered only within their pace.
+                match (self.session.pace(now), error) {
+                    (Pace::Fine, ReadError::Answer { answer, .. }) => {
+                        let _ = self.outbox.send(answer);
+                    }
+                    (Pace::Close, _) => self.close(CloseCode::TooMany, "10"),
+                    _ => {}
                 }
             }
         }

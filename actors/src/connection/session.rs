@@ -184,3 +184,113 @@ fn expiry(claims: &Claims, now: Instant, wall: i64) -> Instant {
     let left = claims.expires_at.saturating_sub(wall);
     now + Duration::from_secs(u64::try_from(left).unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use sautikit_core::limits::Cap;
+    use sautikit_core::token::Narrowing;
+
+    use super::*;
+
+    const WALL: i64 = 1_800_000_000;
+
+    fn claims(issued: i64, identity: Option<&str>) -> Claims {
+        let workspace = WorkspaceId::from_parts(1, [1; 10]);
+        let identity = identity.map(|name| name.parse().unwrap());
+        Claims::new(workspace, issued, Narrowing { identity, ..Narrowing::default() })
+    }
+
+    fn session(now: Instant) -> Session {
+        let id = SessionId::from_parts(1, [2; 10]);
+        Session::new(id, claims(WALL, Some("alice")), &Limits::DEFAULT, now, WALL)
+    }
+
+    fn after(start: Instant, seconds: u64) -> Instant {
+        start + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_silent_socket_is_pinged_and_then_closed() {
+        let start = Instant::now();
+        let mut session = session(start);
+        assert_eq!(session.poll_timeout(1), after(start, 30));
+        assert_eq!(session.handle_timeout(after(start, 30), 1, 0), Some(Due::Ping));
+        assert_eq!(session.poll_timeout(1), after(start, 60));
+        let closed = session.handle_timeout(after(start, 60), 1, 0);
+        assert_eq!(closed, Some(Due::Close(CloseCode::TooSlow, "no pong")));
+    }
+
+    #[test]
+    fn any_byte_is_a_sign_of_life() {
+        let start = Instant::now();
+        let mut session = session(start);
+        session.handle_timeout(after(start, 30), 1, 0);
+        assert_eq!(session.handle_timeout(after(start, 60), 1, 2), None, "two bytes of a frame");
+        assert_eq!(session.poll_timeout(1), after(start, 90));
+    }
+
+    #[test]
+    fn a_lapsed_session_is_closed_thirty_seconds_later_but_not_under_a_call() {
+        let start = Instant::now();
+        let mut session = session(start);
+        session.heard(after(start, 329), 1);
+        assert!(!session.has_lapsed(after(start, 299)));
+        assert!(session.has_lapsed(after(start, 300)));
+        assert_eq!(session.handle_timeout(after(start, 331), 1, 1), None);
+        let closed = session.handle_timeout(after(start, 331), 0, 1);
+        assert_eq!(closed, Some(Due::Close(CloseCode::Token, "token expired")));
+    }
+
+    #[test]
+    fn a_fresh_token_of_the_same_address_moves_the_expiry() {
+        let start = Instant::now();
+        let mut session = session(start);
+        let renewed =
+            session.renew(claims(WALL + 200, Some("alice")), after(start, 200), WALL + 200);
+        assert_eq!(renewed, Ok(()));
+        assert!(!session.has_lapsed(after(start, 499)));
+        assert!(session.has_lapsed(after(start, 500)));
+    }
+
+    #[test]
+    fn an_older_token_shortens_nothing() {
+        let start = Instant::now();
+        let mut session = session(start);
+        assert_eq!(session.renew(claims(WALL - 100, Some("alice")), start, WALL), Ok(()));
+        assert!(!session.has_lapsed(after(start, 299)));
+    }
+
+    #[test]
+    fn another_identitys_token_renews_nothing() {
+        let start = Instant::now();
+        let mut session = session(start);
+        for other in [Some("bob"), None] {
+            let renewed = session.renew(claims(WALL + 200, other), start, WALL);
+            assert_eq!(renewed, Err(NotRenewed::AnotherAddress));
+        }
+    }
+
+    #[test]
+    fn a_flood_is_told_to_wait_and_then_closed() {
+        let start = Instant::now();
+        let mut session = session(start);
+        for _ in 0..40 {
+            assert_eq!(session.pace(start), Pace::Fine);
+        }
+        for _ in 0..REQUEST_REFUSALS_MAX {
+            assert!(matches!(session.pace(start), Pace::TooFast { .. }));
+        }
+        assert_eq!(session.pace(start), Pace::Close);
+    }
+
+    #[test]
+    fn without_a_limit_nothing_is_too_fast() {
+        let start = Instant::now();
+        let limits = Limits { requests_per_second_per_session: Cap::NONE, ..Limits::DEFAULT };
+        let id = SessionId::from_parts(1, [2; 10]);
+        let mut session = Session::new(id, claims(WALL, None), &limits, start, WALL);
+        for _ in 0..10_000 {
+            assert_eq!(session.pace(start), Pace::Fine);
+        }
+    }
+}

@@ -1,19 +1,20 @@
-import { freeUdpPort } from './ports.mjs';
 import { loadtestBinary, Program } from './program.mjs';
 
 /** Starts the simulated carrier, a process with a UDP port of its own. */
 export async function startCarrier() {
-  const address = `127.0.0.1:${await freeUdpPort()}`;
-  const program = new Program(loadtestBinary(), ['carrier', '--listen', address]);
+  const program = new Program(loadtestBinary(), ['carrier', '--listen', '127.0.0.1:0']);
+  const lines = () =>
+    program.stdout.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line));
+  // Its first line says where it listens; each later one tells of a call that ended.
+  const { ready } = await program.until('its address', () => lines()[0]);
+  const calls = () => lines().slice(1);
   return {
-    address,
-    /** What it has printed about calls that ended. */
-    calls: () =>
-      program.stdout.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line)),
+    address: ready,
+    calls,
     /** Waits for the line of the `count`th call that ended. */
     async ended(count) {
-      await program.until(`the end of call ${count}`, () => this.calls().length >= count);
-      return this.calls()[count - 1];
+      await program.until(`the end of call ${count}`, () => calls().length >= count);
+      return calls()[count - 1];
     },
     stop: () => program.stop(),
   };

@@ -33,7 +33,7 @@ export async function addresses() {
 }
 
 /** A gateway with one workspace, whose calls go to `carrier`. */
-export async function startGateway(carrier) {
+export async function startGateway(carrier, balanceMinor = BALANCE_MINOR) {
   const home = await folder();
   const config = join(home, 'gateway.toml');
   await writeFile(
@@ -51,14 +51,7 @@ prefixes = ["+254"]
     SAUTIKIT_SIP_TOKEN_SIGNING_KEY: 'a-key-of-a-test-0123456789abcdef0123456789',
     SAUTIKIT_DRAIN_GRACE_SECONDS: '1',
   };
-  const create = [
-    'workspace',
-    'create',
-    '--name',
-    'Test',
-    '--balance-minor',
-    String(BALANCE_MINOR),
-  ];
+  const create = ['workspace', 'create', '--name', 'Test', '--balance-minor', String(balanceMinor)];
   const made = await run(gatewayBinary(), [...create, '--number', NUMBER], { env, cwd: home });
   const { workspace_id: workspace, api_key: apiKey } = JSON.parse(made);
 

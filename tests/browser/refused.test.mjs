@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { startCarrier } from './lib/carrier.mjs';
+import { launch } from './lib/chromium.mjs';
+import { startGateway } from './lib/gateway.mjs';
+import { openPhone } from './lib/phone-page.mjs';
+import { startSite } from './lib/site.mjs';
+
+let carrier;
+let gateway;
+let browser;
+
+before(async () => {
+  carrier = await startCarrier();
+  gateway = await startGateway(carrier.address, 0);
+  browser = await launch();
+});
+
+after(async () => {
+  await browser?.close();
+  await gateway?.stop();
+  await carrier?.stop();
+});
+
+/** Opens the page on a site of its own for one test. */
+async function opened(t, extra) {
+  const site = await startSite(gateway, extra);
+  const phone = await openPhone(browser, site.url);
+  t.after(async () => {
+    await phone.page.close();
+    site.stop();
+  });
+  return phone;
+}
+
+test('without balance the page says what to do, and no call is made', async (t) => {
+  const phone = await opened(t);
+  await phone.ready();
+  await phone.call('+254722000001');
+  await phone.page.locator('#problem').waitFor();
+  assert.match(await phone.problem(), /balance|top up/i);
+  assert.equal(await phone.status(), 'The call did not go through.');
+  assert.deepEqual((await gateway.api.get('/v1/calls')).data, []);
+  assert.deepEqual(carrier.calls(), []);
+});
+
+test('a refused token is explained, though a browser cannot see why its handshake failed', async (t) => {
+  const phone = await opened(t, {
+    '/api/sip-token': async () => {
+      const answer = await gateway.api.token();
+      const [head, claims] = answer.token.split('.');
+      return JSON.stringify({ ...answer, token: `${head}.${claims}.${'A'.repeat(43)}` });
+    },
+  });
+  await phone.page.locator('#line[data-state="disconnected"]').waitFor();
+  await phone.page.locator('#problem').waitFor();
+  assert.match(await phone.problem(), /token/i);
+});
+
+test('a gateway that is not there is named', async (t) => {
+  const phone = await opened(t, {
+    '/api/sip-token': async () => {
+      const answer = await gateway.api.token();
+      return JSON.stringify({ ...answer, ws_url: 'ws://127.0.0.1:9/' });
+    },
+  });
+  await phone.page.locator('#problem').waitFor();
+  assert.match(await phone.problem(), /127\.0\.0\.1 cannot be reached/);
+});
+
+test('a refused microphone is said in words', async (t) => {
+  const phone = await opened(t);
+  await phone.ready();
+  await phone.page.evaluate(() => {
+    navigator.mediaDevices.getUserMedia = () =>
+      Promise.reject(new DOMException('no', 'NotAllowedError'));
+  });
+  await phone.call('+254722000001');
+  await phone.page.locator('#problem').waitFor();
+  assert.match(await phone.problem(), /microphone/);
+});
