@@ -17,18 +17,21 @@ fn main() {
         println!("cargo:rerun-if-changed={}", root.join("web").display());
     }
     files.sort();
+    // Copies are embedded: the pages may be built again between this script and the compiler.
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo names the output folder"));
     let mut list = String::from("&[\n");
-    for (name, path) in files {
-        let _infallible = writeln!(list, "    ({name:?}, include_bytes!({path:?})),");
+    for (number, (name, path)) in files.into_iter().enumerate() {
+        let copy = out.join(format!("page-{number}"));
+        fs::copy(path, &copy).expect("a built page can be copied");
+        let _infallible = writeln!(list, "    ({name:?}, include_bytes!({copy:?})),");
     }
     list.push(']');
-    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo names the output folder"));
     fs::write(out.join("pages.rs"), list).expect("the output folder can be written");
 }
 
 /// Adds the files below `folder`, each with its name from `dist` with slashes. Source maps stay
 /// out: they are for whoever builds the pages, and larger than the pages.
-fn collect(dist: &Path, folder: &Path, files: &mut Vec<(String, String)>) {
+fn collect(dist: &Path, folder: &Path, files: &mut Vec<(String, PathBuf)>) {
     let entries = fs::read_dir(folder).expect("the folder of the built pages can be read");
     for path in entries.flatten().map(|entry| entry.path()) {
         if path.is_dir() {
@@ -36,7 +39,7 @@ fn collect(dist: &Path, folder: &Path, files: &mut Vec<(String, String)>) {
         } else if path.extension().is_none_or(|end| end != "map") {
             let name = path.strip_prefix(dist).expect("it was found below dist");
             let name = name.to_string_lossy().replace('\\', "/");
-            files.push((name, path.to_string_lossy().into_owned()));
+            files.push((name, path));
         }
     }
 }

@@ -47,17 +47,22 @@ pub(crate) fn demo(mut sources: Sources) -> ExitCode {
 
 /// Data folder, signing key, carrier and customer; what the operator set himself stands.
 fn prepare(sources: &mut Sources) -> Result<(Carrier, Customer), DemoError> {
-    let folder = Path::new(FOLDER);
-    std::fs::create_dir_all(folder).map_err(DemoError::Folder)?;
-    let key = customer::signing_key(folder).map_err(DemoError::Folder)?;
+    std::fs::create_dir_all(FOLDER).map_err(DemoError::Folder)?;
+    let carrier = Carrier::start()?;
+    defaults(sources, carrier.address()).map_err(DemoError::Folder)?;
+    let customer = Customer::of(sources)?;
+    Ok((carrier, customer))
+}
+
+/// What the demo sets where nobody else did.
+fn defaults(sources: &mut Sources, carrier: SocketAddr) -> std::io::Result<()> {
+    let key = customer::signing_key(Path::new(FOLDER))?;
     sources.set_default(&settings::SIGNING_KEY, key);
     sources.set_default(&settings::DATABASE_URL, format!("sqlite://{FOLDER}/demo.db?mode=rwc"));
     sources.set_default(&settings::MEDIA_ADDR, other_address().to_string());
     sources.set_default(&settings::LOG, "warn,sautikit_actors=info");
-    let carrier = Carrier::start()?;
-    sources.set_default_file("the demo's own", trunk_to(carrier.address()));
-    let customer = Customer::of(sources)?;
-    Ok((carrier, customer))
+    sources.set_default_file("the demo's own", trunk_to(carrier));
+    Ok(())
 }
 
 fn trunk_to(carrier: SocketAddr) -> String {
@@ -84,7 +89,7 @@ fn live(sources: &Sources, carrier: Carrier, customer: Customer) -> ExitCode {
         Ok(config) => config,
         Err(problems) => return crate::refuse(&problems),
     };
-    let mut extras = Demo { customer };
+    let mut extras = Demo { customer, carrier: carrier.address() };
     let ended: Result<(), ServeError> = run(config, &mut extras);
     drop(carrier);
     finish(ended)
@@ -93,6 +98,7 @@ fn live(sources: &Sources, carrier: Carrier, customer: Customer) -> ExitCode {
 /// What the demo adds to a gateway: the page, the customer's backend, and a word to the person.
 struct Demo {
     customer: Customer,
+    carrier: SocketAddr,
 }
 
 impl Extras for Demo {
@@ -104,6 +110,13 @@ impl Extras for Demo {
 
     fn started(&mut self, addresses: &Addresses) {
         greeting::greet(addresses, &self.customer);
+    }
+
+    fn sources(&self) -> Sources {
+        let mut sources = Sources::of_process(None);
+        // The key was made at the start; where it can no longer be read, the reload says so.
+        let _missing = defaults(&mut sources, self.carrier);
+        sources
     }
 
     fn ends_at_once(&self) -> bool {

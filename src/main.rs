@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     };
     let sources = Sources::of_process(cli.config.as_deref());
     match cli.command {
-        Command::Serve => serve::serve(&sources),
+        Command::Serve => serve::serve(cli.config),
         Command::Demo => demo::demo(sources),
         Command::Workspace(WorkspaceCommand::Create(create)) => workspace::create(&sources, create),
         Command::Config(command) => show(&sources, command),

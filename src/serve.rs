@@ -1,13 +1,14 @@
 //! `serve`: from a whole configuration to a running gateway, and back to nothing.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
-use sautikit_actors::{Addresses, Base, Gateway, Listeners, Settings, StartError, Trunk};
+use sautikit_actors::{Addresses, Base, Gateway, Listeners, Rules, Settings, StartError, Trunk};
 use sautikit_media::{Engine, EngineKind};
-use sautikit_net::keys::{Keys, SigningKey};
+use sautikit_net::keys::{KeyError, Keys, SigningKey};
 use sautikit_net::listen::BindError;
 use sautikit_store::{OpenError, Role, Store, Writer};
 use secrecy::{ExposeSecret, SecretSlice};
@@ -35,7 +36,7 @@ pub(crate) enum ServeError {
     #[error("metrics cannot be kept: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
     #[error("the signing key is of no use: {0}")]
-    Key(#[from] sautikit_net::keys::KeyError),
+    Key(#[from] KeyError),
     #[error("the system refused a runtime, a signal or a socket: {0}")]
     System(#[from] std::io::Error),
 }
@@ -47,12 +48,17 @@ pub(crate) trait Extras {
     fn routes(&mut self, addresses: &Addresses) -> (Option<Router>, Option<String>);
     /// The gateway takes calls.
     fn started(&mut self, addresses: &Addresses);
+    /// The configuration as it stands now, for a SIGHUP.
+    fn sources(&self) -> Sources;
     /// How a Ctrl-C ends it: the operator's drain, or at once.
     fn ends_at_once(&self) -> bool;
 }
 
 /// Nothing more than a gateway.
-struct Plain;
+struct Plain {
+    /// The command line's `--config`.
+    flag: Option<PathBuf>,
+}
 
 impl Extras for Plain {
     fn routes(&mut self, _addresses: &Addresses) -> (Option<Router>, Option<String>) {
@@ -69,15 +75,19 @@ impl Extras for Plain {
         );
     }
 
+    fn sources(&self) -> Sources {
+        Sources::of_process(self.flag.as_deref())
+    }
+
     fn ends_at_once(&self) -> bool {
         false
     }
 }
 
 /// The command.
-pub(crate) fn serve(sources: &Sources) -> ExitCode {
-    match Config::parse(sources) {
-        Ok(config) => finish(run(config, &mut Plain)),
+pub(crate) fn serve(flag: Option<PathBuf>) -> ExitCode {
+    match Config::parse(&Sources::of_process(flag.as_deref())) {
+        Ok(config) => finish(run(config, &mut Plain { flag })),
         Err(problems) => crate::refuse(&problems),
     }
 }
@@ -145,6 +155,7 @@ async fn live(
 ) -> Result<(), ServeError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
     let Opened { listeners, metrics, store, writer, runtime } = opened;
     let media = Engine::start(media_config(&config))?;
     let addresses = listeners.addresses()?;
@@ -163,9 +174,12 @@ async fn live(
     };
     let gateway = Gateway::start(settings, base).await?;
     extras.started(&addresses);
-    let at_once = tokio::select! {
-        _ = terminate.recv() => false,
-        _ = interrupt.recv() => extras.ends_at_once(),
+    let at_once = loop {
+        tokio::select! {
+            _ = terminate.recv() => break false,
+            _ = interrupt.recv() => break extras.ends_at_once(),
+            _ = hang_up.recv() => reload(&gateway, &|| extras.sources()),
+        }
     };
     let grace = if at_once { std::time::Duration::ZERO } else { grace };
     drain::drain(&gateway, grace, &mut interrupt).await;
@@ -192,12 +206,50 @@ fn media_config(config: &Config) -> sautikit_media::Config {
     }
 }
 
-fn settings(config: Config) -> Result<Settings, ServeError> {
+/// The signing keys as they are configured.
+fn keys(config: &Config) -> Result<(SigningKey, Option<SigningKey>), KeyError> {
     let key = |secret: &crate::config::SigningKey| {
         SigningKey::from_value(&SecretSlice::from(secret.expose_secret().to_vec()))
     };
-    let active = key(&config.signing_key)?;
     let next = config.signing_key_next.as_ref().map(key).transpose()?;
+    Ok((key(&config.signing_key)?, next))
+}
+
+/// What may change while the gateway runs.
+fn rules(config: &Config) -> Rules {
+    let trunks =
+        config.trunks.iter().zip(0..).map(|(trunk, order)| {
+            Trunk::new(&trunk.name, trunk.peer, trunk.prefixes.clone(), order)
+        });
+    let origins = config.allowed_origins.clone();
+    Rules::new(origins, config.limits.clone(), config.rates.clone(), trunks.collect())
+}
+
+/// SIGHUP: reads the configuration again. One that is wrong changes nothing.
+fn reload(gateway: &Gateway, again: &dyn Fn() -> Sources) {
+    let mut config = match Config::parse(&again()) {
+        Ok(config) => config,
+        Err(problems) => {
+            tracing::error!("the configuration stays as it was: {problems}");
+            return;
+        }
+    };
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    capacity::fit(&mut config);
+    match keys(&config) {
+        Ok((active, next)) => {
+            let reloaded = gateway.reload(active, next, rules(&config));
+            tracing::info!(keys = ?reloaded, "the configuration was read again");
+        }
+        Err(error) => tracing::error!("the configuration stays as it was: {error}"),
+    }
+}
+
+fn settings(config: Config) -> Result<Settings, ServeError> {
+    let (active, next) = keys(&config)?;
+    let rules = rules(&config);
     let bound = config.sip_udp_addr;
     Ok(Settings {
         domain: config.sip_domain,
@@ -205,16 +257,8 @@ fn settings(config: Config) -> Result<Settings, ServeError> {
         sip_public: config
             .sip_public_addr
             .map(|(ip, port)| SocketAddr::new(ip, port.unwrap_or(bound.port()))),
-        origins: config.allowed_origins,
         keys: Keys::new(active, next),
-        trunks: config
-            .trunks
-            .into_iter()
-            .zip(0..)
-            .map(|(trunk, order)| Trunk::new(&trunk.name, trunk.peer, trunk.prefixes, order))
-            .collect(),
-        card: config.rates,
-        limits: config.limits,
+        rules,
         shards: std::thread::available_parallelism().map_or(1, usize::from),
     })
 }

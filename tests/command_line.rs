@@ -2,8 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it says")]
 
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 /// A folder of its own for each test, gone with it.
 struct Place(PathBuf);
@@ -17,13 +18,18 @@ impl Place {
 
     /// Runs the gateway here, with `env` and nothing else of ours in its environment.
     fn run(&self, env: &[(&str, &str)], args: &[&str]) -> Output {
+        self.command(env, args).output().unwrap()
+    }
+
+    fn command(&self, env: &[(&str, &str)], args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sautikit-gateway"));
         for (name, _) in std::env::vars() {
             if name.starts_with("SAUTIKIT_") || name.starts_with("DATABASE_URL") {
                 command.env_remove(name);
             }
         }
-        command.args(args).envs(env.iter().copied()).current_dir(&self.0).output().unwrap()
+        command.args(args).envs(env.iter().copied()).current_dir(&self.0);
+        command
     }
 }
 
@@ -114,4 +120,52 @@ fn a_command_that_cannot_be_meant_ends_with_64_and_help_with_0() {
     let help = place.run(&[], &["--help"]);
     assert_eq!(help.status.code(), Some(0));
     assert!(String::from_utf8_lossy(&help.stdout).contains("workspace"));
+}
+
+/// A gateway on ports that nobody has.
+const ANYWHERE: [(&str, &str); 7] = [
+    KEY,
+    ("SAUTIKIT_MEDIA", "bypass"),
+    ("SAUTIKIT_HTTP_ADDR", "127.0.0.1:0"),
+    ("SAUTIKIT_WS_ADDR", "127.0.0.1:0"),
+    ("SAUTIKIT_SIP_UDP_ADDR", "127.0.0.1:0"),
+    ("SAUTIKIT_ADMIN_ADDR", "127.0.0.1:0"),
+    ("SAUTIKIT_LOG", "sautikit_gateway::serve=info"),
+];
+
+#[test]
+fn a_taken_port_stops_the_start_with_one_line_that_names_the_setting() {
+    let place = Place::new("port");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for setting in ["SAUTIKIT_HTTP_ADDR", "SAUTIKIT_WS_ADDR", "SAUTIKIT_ADMIN_ADDR"] {
+        let mut env = ANYWHERE.to_vec();
+        env.extend([(setting, address.as_str()), ("SAUTIKIT_LOG", "error")]);
+        let output = place.run(&env, &["serve"]);
+        assert_eq!(output.status.code(), Some(1));
+        let told = lines(&output.stderr);
+        assert_eq!(told.len(), 1, "{told:#?}");
+        assert!(told[0].contains(setting) && told[0].contains("another process"), "{told:#?}");
+    }
+}
+
+#[test]
+fn a_database_has_one_gateway_and_sigterm_ends_it_with_0() {
+    let place = Place::new("two");
+    let mut first = place.command(&ANYWHERE, &["serve"]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(first.stderr.take().unwrap()).lines().map(Result::unwrap);
+    // The end of the log ends the search where the gateway did not start.
+    assert!(log.any(|line| line.contains("ready")), "the first gateway starts");
+
+    let second = place.run(&[&ANYWHERE[..], &[("SAUTIKIT_LOG", "error")]].concat(), &["serve"]);
+    let made = place.run(&[], &["workspace", "create", "--name", "Beside it"]);
+    let pid = first.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert_eq!(first.wait().unwrap().code(), Some(0));
+
+    assert_eq!(second.status.code(), Some(1));
+    let told = lines(&second.stderr);
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(told[0].contains("already serves") && told[0].contains("DATABASE_URL"), "{told:#?}");
+    assert_eq!(made.status.code(), Some(0), "{:?}", lines(&made.stderr));
 }

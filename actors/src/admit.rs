@@ -68,7 +68,7 @@ fn judge(
     if node.is_draining() {
         return Err(Refusal::Draining);
     }
-    let directory = node.directory();
+    let (directory, rules) = (node.directory(), node.rules());
     let workspace = directory.workspaces.get(&claims.workspace).ok_or(Refusal::AccountSuspended)?;
     if workspace.status == WorkspaceStatus::Suspended {
         return Err(Refusal::AccountSuspended);
@@ -88,8 +88,8 @@ fn judge(
     if !claims.allows_from(&from) || !claims.allows_destination(&to) {
         return Err(Refusal::TokenNotAllowed);
     }
-    let (rate_prefix, rate) = node.card.longest_with_prefix(&to).ok_or(Refusal::NoRate)?;
-    let candidates = trunks_for(&node.trunks, &to);
+    let (rate_prefix, rate) = rules.card.longest_with_prefix(&to).ok_or(Refusal::NoRate)?;
+    let candidates = trunks_for(&rules.trunks, &to);
     if candidates.is_empty() {
         return Err(Refusal::NoRoute);
     }
@@ -101,7 +101,7 @@ fn judge(
         rate_prefix: rate_prefix.into(),
         candidates: candidates.into_iter().map(candidate).collect(),
         offer,
-        longest: node.limits.call_seconds_max.seconds().unwrap_or(UNLIMITED),
+        longest: rules.limits.call_seconds_max.seconds().unwrap_or(UNLIMITED),
     };
     node.admission().begin(claims.workspace, now)?;
     let permit = CallPermit { node: Arc::clone(node), workspace: claims.workspace };

@@ -7,5 +7,5 @@ mod listener;
 mod register;
 mod session;
 
-pub(crate) use actor::{CallEnded, CallOver, ConnectionActor, Shut, close_suspended};
+pub(crate) use actor::{CallEnded, CallOver, ConnectionActor, KeysReplaced, Shut, close_suspended};
 pub(crate) use listener::accept_sessions;

@@ -8,12 +8,9 @@ use actix::{Actor, Addr, Arbiter};
 use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
 use sautikit_core::cause::{CloseCode, HangupBy};
-use sautikit_core::limits::Limits;
-use sautikit_core::rate::RateCard;
 use sautikit_media::Engine;
-use sautikit_net::keys::Keys;
+use sautikit_net::keys::{Keys, Reload, SigningKey};
 use sautikit_net::listen::{self, BindError};
-use sautikit_net::origin::Origins;
 use sautikit_net::udp;
 use sautikit_store::{Store, StoreError, Writer};
 use tokio::runtime::Handle;
@@ -21,11 +18,11 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant as Tick, sleep_until};
 
 use crate::call::{CallInput, RecoverError, offer_to_call, recover};
-use crate::connection::{Shut, accept_sessions};
+use crate::connection::{KeysReplaced, Shut, accept_sessions};
 use crate::http::{HttpActor, StopServing};
 use crate::keepers::{watch_directory, write_signs_of_life};
-use crate::node::{Node, Parts};
-use crate::trunk::{Trunk, TrunkActor, read_datagrams};
+use crate::node::{Node, Parts, Rules};
+use crate::trunk::{TrunkActor, read_datagrams};
 
 /// How often a drain looks whether the last call is over.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -38,16 +35,10 @@ pub struct Settings {
     pub ws_url: Option<String>,
     /// What carriers see in Via and Contact, where it differs from the bound address.
     pub sip_public: Option<SocketAddr>,
-    /// Pages that may connect.
-    pub origins: Origins,
     /// The keys of SIP tokens.
     pub keys: Keys,
-    /// Carriers.
-    pub trunks: Vec<Trunk>,
-    /// What calls cost.
-    pub card: RateCard,
-    /// Limits of node, workspaces and sessions.
-    pub limits: Limits,
+    /// Origins, limits, rates and trunks.
+    pub rules: Rules,
     /// Threads for actors; one a core is right.
     pub shards: usize,
 }
@@ -151,10 +142,7 @@ impl Gateway {
         let node = Arc::new(Node::new(Parts {
             domain: settings.domain.into(),
             ws_url: settings.ws_url,
-            origins: settings.origins,
-            limits: settings.limits,
-            card: settings.card,
-            trunks: settings.trunks.into_iter().map(Arc::new).collect(),
+            rules: settings.rules,
             sip_public: settings.sip_public.unwrap_or(addresses.sip),
             keys: settings.keys,
             directory: store.directory().await?,
@@ -185,6 +173,19 @@ impl Gateway {
     /// Where it listens.
     pub fn addresses(&self) -> Addresses {
         self.addresses
+    }
+
+    /// Puts what was read again in force, without dropping a session: rules for what starts from
+    /// now on, and the signing keys. An active key that was never loaded before is an emergency:
+    /// sessions of a removed key are closed with 4401.
+    pub fn reload(&self, active: SigningKey, next: Option<SigningKey>, rules: Rules) -> Reload {
+        let rules = self.node.set_rules(rules);
+        TrunkActor::start_all(&self.node, &rules);
+        let reload = self.node.set_keys(active, next);
+        if reload == Reload::Emergency {
+            self.node.router.for_each_session(|session| session.address.do_send(KeysReplaced));
+        }
+        reload
     }
 
     /// From now on nothing new is taken; sessions without a call are closed (4503).
@@ -230,7 +231,6 @@ async fn open_trunk_socket(
 ) -> Result<(udp::Sender, NodeSender), StartError> {
     let (opened, open) = oneshot::channel();
     let (start, started) = oneshot::channel::<Arc<Node>>();
-    let handle = shard.handle();
     shard.spawn_fn(move || {
         actix::spawn(async move {
             let receiver = match bound.split() {
@@ -244,12 +244,8 @@ async fn open_trunk_socket(
                 }
             };
             let Ok(node) = started.await else { return };
-            let strays = node
-                .trunks
-                .iter()
-                .map(|trunk| TrunkActor::start_on(&handle, Arc::clone(&node), Arc::clone(trunk)))
-                .collect();
-            read_datagrams(node, receiver, strays).await;
+            TrunkActor::start_all(&node, &node.rules());
+            read_datagrams(node, receiver).await;
         });
     });
     Ok((open.await.map_err(|_| StartError::Shard)??, start))

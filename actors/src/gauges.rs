@@ -11,7 +11,7 @@ pub(crate) fn measure(node: &Arc<Node>) {
     metrics::gauge!("sautikit_store_waiting").set(node.writer.waiting() as f64);
     metrics::gauge!("sautikit_draining").set(if node.is_draining() { 1.0 } else { 0.0 });
     metrics::gauge!("sautikit_uptime_seconds").set(node.uptime().as_secs_f64());
-    for trunk in &node.trunks {
+    for trunk in &node.rules().trunks {
         metrics::gauge!("sautikit_trunk_legs", "trunk" => trunk.name.to_string())
             .set(trunk.live() as f64);
     }

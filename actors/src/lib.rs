@@ -27,4 +27,5 @@ mod wallet;
 
 pub use call::RecoverError;
 pub use gateway::{Addresses, Base, Gateway, Listeners, Settings, StartError};
+pub use node::Rules;
 pub use trunk::Trunk;

@@ -13,8 +13,8 @@ use sautikit_core::rate::RateCard;
 use sautikit_core::time::UnixMicros;
 use sautikit_core::token::Claims;
 use sautikit_media::Engine;
-use sautikit_net::bearer::{self, BearerError, Token};
-use sautikit_net::keys::Keys;
+use sautikit_net::bearer::{self, BearerError, Token, Verified};
+use sautikit_net::keys::{Keys, Reload, SigningKey};
 use sautikit_net::origin::Origins;
 use sautikit_net::udp;
 use sautikit_store::{Directory, Store, Writer};
@@ -24,18 +24,42 @@ use crate::router::Router;
 use crate::trunk::Trunk;
 use crate::wallet::WalletActor;
 
+/// What an operator may change while the gateway runs.
+pub struct Rules {
+    /// Pages that may connect.
+    pub origins: Origins,
+    /// Limits of node, workspaces and sessions.
+    pub limits: Limits,
+    /// What calls cost.
+    pub card: RateCard,
+    /// Carriers.
+    pub trunks: Vec<Arc<Trunk>>,
+    /// Trunks of former rules on which calls still live.
+    retired: Vec<Arc<Trunk>>,
+}
+
+impl Rules {
+    /// Rules as they are configured.
+    pub fn new(origins: Origins, limits: Limits, card: RateCard, trunks: Vec<Trunk>) -> Self {
+        let trunks = trunks.into_iter().map(Arc::new).collect();
+        Self { origins, limits, card, trunks, retired: Vec::new() }
+    }
+
+    /// Those that take calls, and those that only end them.
+    pub(crate) fn every_trunk(&self) -> impl Iterator<Item = &Arc<Trunk>> {
+        self.trunks.iter().chain(&self.retired)
+    }
+}
+
 /// The process as its actors see it.
 pub(crate) struct Node {
     pub(crate) domain: Arc<str>,
     /// The public WebSocket address for token answers, where the operator set one.
     pub(crate) ws_url: Option<String>,
-    pub(crate) origins: Origins,
-    pub(crate) limits: Limits,
-    pub(crate) card: RateCard,
-    pub(crate) trunks: Vec<Arc<Trunk>>,
+    rules: RwLock<Arc<Rules>>,
     /// Host and port of Via and Contact towards carriers.
     pub(crate) sip_public: SocketAddr,
-    pub(crate) keys: RwLock<Arc<Keys>>,
+    keys: RwLock<Arc<Keys>>,
     pub(crate) directory: RwLock<Arc<Directory>>,
     pub(crate) router: Router,
     pub(crate) edge: Arc<Edge>,
@@ -53,10 +77,7 @@ pub(crate) struct Node {
 pub(crate) struct Parts {
     pub(crate) domain: Arc<str>,
     pub(crate) ws_url: Option<String>,
-    pub(crate) origins: Origins,
-    pub(crate) limits: Limits,
-    pub(crate) card: RateCard,
-    pub(crate) trunks: Vec<Arc<Trunk>>,
+    pub(crate) rules: Rules,
     pub(crate) sip_public: SocketAddr,
     pub(crate) keys: Keys,
     pub(crate) directory: Directory,
@@ -72,12 +93,9 @@ impl Node {
         Self {
             domain: parts.domain,
             ws_url: parts.ws_url,
-            origins: parts.origins,
-            edge: Arc::new(Edge::new(&parts.limits)),
-            admission: Mutex::new(Admission::new(parts.limits.clone())),
-            limits: parts.limits,
-            card: parts.card,
-            trunks: parts.trunks,
+            edge: Arc::new(Edge::new(&parts.rules.limits)),
+            admission: Mutex::new(Admission::new(parts.rules.limits.clone())),
+            rules: RwLock::new(Arc::new(parts.rules)),
             sip_public: parts.sip_public,
             keys: RwLock::new(Arc::new(parts.keys)),
             directory: RwLock::new(Arc::new(parts.directory)),
@@ -97,15 +115,46 @@ impl Node {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The rules in force.
+    pub(crate) fn rules(&self) -> Arc<Rules> {
+        self.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts new rules in force for what starts from now on. A trunk that did not change stays the
+    /// same one, so the legs on it still count.
+    pub(crate) fn set_rules(&self, mut rules: Rules) -> Arc<Rules> {
+        let former = self.rules();
+        for trunk in &mut rules.trunks {
+            if let Some(same) = former.trunks.iter().find(|known| known.is_like(trunk)) {
+                *trunk = Arc::clone(same);
+            }
+        }
+        let gone = former.every_trunk().filter(|known| {
+            known.live() > 0 && !rules.trunks.iter().any(|kept| Arc::ptr_eq(kept, known))
+        });
+        rules.retired = gone.cloned().collect();
+        self.admission().set_limits(rules.limits.clone());
+        let rules = Arc::new(rules);
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&rules);
+        rules
+    }
+
+    /// Takes the signing keys as they were read again.
+    pub(crate) fn set_keys(&self, active: SigningKey, next: Option<SigningKey>) -> Reload {
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        let (loaded, reload) = keys.reload(active, next, wall_now().unix_seconds());
+        *keys = Arc::new(loaded);
+        reload
+    }
+
     /// Signs a token.
     pub(crate) fn mint(&self, claims: &Claims) -> String {
         bearer::mint(claims, &self.keys())
     }
 
     /// Checks shape and signature; the times are for the caller to judge.
-    pub(crate) fn verify(&self, token: &Token) -> Result<Claims, BearerError> {
-        let now = wall_now().unix_seconds();
-        Ok(bearer::verify(token.expose(), &self.keys(), now)?.claims)
+    pub(crate) fn verify(&self, token: &Token) -> Result<Verified, BearerError> {
+        bearer::verify(token.expose(), &self.keys(), wall_now().unix_seconds())
     }
 
     /// The counters of calls.

@@ -2,8 +2,8 @@
 //! port and hands it to the call it belongs to; what belongs to none goes to the trunk's actor.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use actix::prelude::*;
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use sautikit_sip::respond::{ALLOW, reason_phrase, respond};
 use tokio::sync::mpsc;
 
 use crate::call::{CallInput, offer_to_call};
-use crate::node::Node;
+use crate::node::{Node, Rules};
 use crate::streams::Channel;
 
 /// How many requests outside any dialog a trunk may have waiting; more are dropped and counted,
@@ -33,12 +33,28 @@ pub struct Trunk {
     /// Lower is tried first within the longest prefix.
     pub priority: u16,
     live: AtomicU64,
+    strays: OnceLock<mpsc::Sender<Stray>>,
 }
 
 impl Trunk {
     /// A trunk with no calls.
     pub fn new(name: &str, address: SocketAddr, prefixes: Vec<String>, priority: u16) -> Self {
-        Self { name: name.into(), address, prefixes, priority, live: AtomicU64::new(0) }
+        Self {
+            name: name.into(),
+            address,
+            prefixes,
+            priority,
+            live: AtomicU64::new(0),
+            strays: OnceLock::new(),
+        }
+    }
+
+    /// Whether the configuration means the same trunk.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        self.name == other.name
+            && self.address == other.address
+            && self.prefixes == other.prefixes
+            && self.priority == other.priority
     }
 
     fn prefix_len(&self, number: &E164) -> Option<usize> {
@@ -48,6 +64,14 @@ impl Trunk {
     /// Whether a message from this address may be the carrier's.
     pub(crate) fn is_from(&self, source: IpAddr) -> bool {
         self.address.ip() == source
+    }
+
+    /// Hands a request outside any call to the trunk's actor; more than it can take is dropped, and
+    /// the carrier repeats it.
+    fn stray(&self, stray: Stray) {
+        if self.strays.get().is_none_or(|actor| actor.try_send(stray).is_err()) {
+            metrics::counter!("sautikit_sip_dropped_total", "transport" => "udp").increment(1);
+        }
     }
 
     /// Legs on this trunk now.
@@ -98,15 +122,17 @@ pub(crate) struct TrunkActor {
 }
 
 impl TrunkActor {
-    /// Starts on the given shard; what arrives for the trunk goes into the sender.
-    pub(crate) fn start_on(
-        shard: &ArbiterHandle,
-        node: Arc<Node>,
-        trunk: Arc<Trunk>,
-    ) -> mpsc::Sender<Stray> {
-        let (sender, requests) = mpsc::channel(REQUESTS_WAITING_MAX);
-        Self::start_in_arbiter(shard, move |_| Self { node, trunk, requests: Some(requests) });
-        sender
+    /// Starts it for each trunk that has none, on the first shard, where the trunk socket is read.
+    pub(crate) fn start_all(node: &Arc<Node>, rules: &Rules) {
+        for trunk in &rules.trunks {
+            let (sender, requests) = mpsc::channel(REQUESTS_WAITING_MAX);
+            if trunk.strays.set(sender).is_ok() {
+                let (node, trunk) = (Arc::clone(node), Arc::clone(trunk));
+                let requests = Some(requests);
+                let shard = node.shards[0].clone();
+                Self::start_in_arbiter(&shard, move |_| Self { node, trunk, requests });
+            }
+        }
     }
 
     fn answer(&self, stray: &Stray) {
@@ -169,27 +195,19 @@ impl StreamHandler<Stray> for TrunkActor {
 }
 
 /// Reads the SIP port until the process ends.
-pub(crate) async fn read_datagrams(
-    node: Arc<Node>,
-    mut receiver: udp::Receiver,
-    strays: Vec<mpsc::Sender<Stray>>,
-) {
+pub(crate) async fn read_datagrams(node: Arc<Node>, mut receiver: udp::Receiver) {
     let mut datagrams = Vec::new();
     loop {
         receiver.recv_many(&mut datagrams).await;
+        let rules = node.rules();
         for (datagram, source) in datagrams.drain(..) {
-            take_datagram(&node, &strays, &datagram, source);
+            take_datagram(&node, &rules, &datagram, source);
         }
     }
 }
 
-fn take_datagram(
-    node: &Node,
-    strays: &[mpsc::Sender<Stray>],
-    datagram: &Bytes,
-    source: SocketAddr,
-) {
-    let Some(trunk) = node.trunks.iter().position(|trunk| trunk.is_from(source.ip())) else {
+fn take_datagram(node: &Node, rules: &Rules, datagram: &Bytes, source: SocketAddr) {
+    let Some(trunk) = rules.every_trunk().find(|trunk| trunk.is_from(source.ip())) else {
         metrics::counter!("sautikit_sip_strangers_total").increment(1);
         return;
     };
@@ -215,11 +233,7 @@ fn take_datagram(
             offer_to_call(&leg.queue, input);
         }
         Some(_) => metrics::counter!("sautikit_sip_strangers_total").increment(1),
-        None if message.is_request()
-            && strays[trunk].try_send(Stray { message, source }).is_err() =>
-        {
-            metrics::counter!("sautikit_sip_dropped_total", "transport" => "udp").increment(1);
-        }
+        None if message.is_request() => trunk.stray(Stray { message, source }),
         None => {}
     }
 }

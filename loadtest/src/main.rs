@@ -1,3 +1,56 @@
-//! Load generator.
+//! `sautikit-loadtest`: a simulated carrier, and a load of simulated browsers.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use sautikit_loadtest::{calls, carrier};
+
+/// Tools to try and to measure a gateway with.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs a simulated carrier until SIGTERM. What it does follows from the last two digits of the
+    /// called number: 02 rings for ever, 03 is busy, 04 declines, 05 says nothing, 06 answers and
+    /// hangs up after 3 s, and all others answer. One JSON line for each call that ended.
+    Carrier(carrier::Settings),
+    /// Opens sessions as browsers would, calls at a fixed rate, and says what it took.
+    Calls(Box<calls::Settings>),
+}
+
+/// What could not be run at all; calls that failed end with 1.
+const NOT_RUN: u8 = 2;
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Carrier(settings) => {
+            carrier::run(&settings).map(|()| true).map_err(|error| error.to_string())
+        }
+        Command::Calls(settings) => calls::run(&settings).map_err(|error| error.to_string()),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("sautikit-loadtest: {error}");
+            ExitCode::from(NOT_RUN)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

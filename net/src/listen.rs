@@ -113,12 +113,12 @@ impl Listener {
                     return (stream, peer);
                 }
                 Err(error) if is_exhausted(&error) => {
-                    metrics::counter!("tcp_accept_errors_total", "reason" => "exhausted")
+                    metrics::counter!("sautikit_tcp_accept_errors_total", "reason" => "exhausted")
                         .increment(1);
                     tokio::time::sleep(EXHAUSTED_PAUSE).await;
                 }
                 Err(_) => {
-                    metrics::counter!("tcp_accept_errors_total", "reason" => "connection")
+                    metrics::counter!("sautikit_tcp_accept_errors_total", "reason" => "connection")
                         .increment(1);
                     // A connection that died in the queue is gone from it; yield all the same, in
                     // case an error of another kind stays.

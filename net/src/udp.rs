@@ -140,7 +140,7 @@ impl Receiver {
 }
 
 fn count_receive_error() {
-    metrics::counter!("udp_receive_errors_total").increment(1);
+    metrics::counter!("sautikit_udp_receive_errors_total").increment(1);
 }
 
 impl Sender {
@@ -159,7 +159,7 @@ impl Sender {
                 Err(error) => SendError::Io(error),
             }
         };
-        metrics::counter!("udp_send_errors_total", "reason" => failed.label()).increment(1);
+        metrics::counter!("sautikit_udp_send_errors_total", "reason" => failed.label()).increment(1);
         Err(failed)
     }
 }

@@ -3,7 +3,7 @@ import { Emitter } from './emitter.js';
 import { endingOf } from './ending.js';
 import { SautikitError } from './error.js';
 import { codecOf } from './media/codec.js';
-import { sendDigits, type DigitOptions } from './media/digits.js';
+import { checkDigits, sendDigits, type DigitOptions } from './media/digits.js';
 import { GatheringCap } from './media/gathering-cap.js';
 import { closeMicrophone } from './media/microphone.js';
 import { RemoteAudio } from './media/remote-audio.js';
@@ -48,6 +48,10 @@ export class Call extends Emitter<CallEvents> {
   #audio: RemoteAudio | undefined;
   #giveUp: ReturnType<typeof setTimeout> | undefined;
   readonly #microphone: MediaStream;
+  /** Aborted when the call is over. */
+  readonly #life = new AbortController();
+  /** The digits that are under way. */
+  #digits: Promise<void> = Promise.resolve();
 
   /** @internal */
   constructor(id: string, number: string, microphone: MediaStream) {
@@ -115,14 +119,21 @@ export class Call extends Emitter<CallEvents> {
     this.emit('muted', on);
   }
 
-  /** Sends digits to the other side, for menus and PINs; `w` waits half a second. */
-  async sendDigits(digits: string, options?: DigitOptions): Promise<void> {
-    if (this.#state !== 'answered' || !this.#pc) {
+  /**
+   * Sends digits to the other side, for menus and PINs; `w` waits half a second. What is sent while
+   * others sound follows them. Resolves when the last has been played.
+   */
+  async sendDigits(digits: string, options: DigitOptions = {}): Promise<void> {
+    checkDigits(digits);
+    const pc = this.#pc;
+    if (this.#state !== 'answered' || !pc) {
       throw new SautikitError('call.state', {
         message: 'Digits can be sent once the call is answered.',
       });
     }
-    await sendDigits(this.#pc, digits, options);
+    const sent = this.#digits.then(() => sendDigits(pc, digits, options, this.#life.signal));
+    this.#digits = sent.catch(() => undefined);
+    await sent;
   }
 
   /** The browser's own figures of the sound connection. */
@@ -256,6 +267,7 @@ export class Call extends Emitter<CallEvents> {
     clearTimeout(this.#giveUp);
     this.#cap?.stop();
     this.#audio?.stop();
+    this.#life.abort();
     closeMicrophone(this.#microphone);
     if (ended.error) {
       this.emit('error', ended.error);

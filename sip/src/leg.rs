@@ -40,8 +40,8 @@ use bytes::Bytes;
 pub use config::{Credentials, LegConfig, OutgoingInvite, Transport};
 pub use print::ALLOW;
 
-pub use crate::dialog::RecoveryDialog;
 use crate::dialog::Dialog;
+pub use crate::dialog::RecoveryDialog;
 use crate::message::{Message, Method, Text};
 use crate::transaction::timers::{GIVE_UP, T1, T2};
 use crate::transaction::{Due, Timer};
@@ -240,7 +240,7 @@ impl Leg {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let session = match &self.phase {
-            Phase::Talking(session) => session.poll_timeout(),
+            Phase::Talking(session) => session.poll_timeout(!self.unacked.is_empty()),
             _ => None,
         };
         let out = self.invites_out.iter().filter_map(InviteOut::poll_timeout);
@@ -353,12 +353,28 @@ impl Leg {
         }
     }
 
-    fn await_ack(&mut self, now: Instant, cseq: u32, initial: bool, offers: bool, sent: (Bytes, Hop)) {
+    fn await_ack(
+        &mut self,
+        now: Instant,
+        cseq: u32,
+        initial: bool,
+        offers: bool,
+        sent: (Bytes, Hop),
+    ) {
         let (response, hop) = sent;
         self.send(response.clone(), hop.clone());
         let (resend_at, give_up) = (now + T1, now + GIVE_UP);
         let pause = T1;
-        self.unacked.push(Unacked { cseq, initial, response, hop, offers, pause, resend_at, give_up });
+        self.unacked.push(Unacked {
+            cseq,
+            initial,
+            response,
+            hop,
+            offers,
+            pause,
+            resend_at,
+            give_up,
+        });
     }
 }
 

@@ -75,7 +75,7 @@ test('a browser calls the carrier, both hear, the browser hangs up and is charge
   assert.equal(call.hangup_by, 'caller');
   await charged(call);
 
-  const line = await carrier.ended(1);
+  const line = await carrier.ended('+254722000001');
   assert.ok(line.packets > 25, `the carrier got ${line.packets} packets`);
   assert.ok(line.audio_energy > 0, 'the carrier heard the browser');
 
@@ -118,7 +118,23 @@ test('cancelled while it rings: no charge, and nothing is left behind', async ()
   const wallet = await gateway.api.wallet();
   assert.equal(wallet.balance_minor, balance);
   assert.equal(wallet.available_minor, balance);
+  assert.equal((await carrier.ended('+254722000002')).status, 487);
   assert.equal(await phone.page.locator('#problem').isVisible(), false);
+});
+
+test('keys pressed in a call reach the carrier as digits', async () => {
+  await phone.call('+254722000007');
+  await phone.state('answered');
+  await hearsSound(phone.page);
+  for (const key of ['4', '2', '#']) {
+    await phone.page.getByRole('button', { name: key, exact: true }).click();
+  }
+  // Faster than the tones are played: each has its turn all the same.
+  await phone.page.waitForTimeout(1500);
+  await phone.hangup();
+  await phone.state('ended');
+  await charged(await overCall());
+  assert.equal((await carrier.ended('+254722000007')).digits, '42#');
 });
 
 test('a busy line is said in words and costs nothing', async () => {

@@ -90,6 +90,6 @@ test('stock JsSIP, with the token in the address, makes the same first call', as
   assert.equal(over.cost_minor, 5 * over.duration_seconds);
   const entries = await gateway.api.entries(over.id);
   assert.equal(entries.length, 1);
-  const line = await carrier.ended(1);
+  const line = await carrier.ended('+254722000001');
   assert.ok(line.audio_energy > 0);
 });

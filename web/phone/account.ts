@@ -81,10 +81,7 @@ function row(call: CallRow): HTMLLIElement {
   const talked = seconds > 0 ? ` · ${clock(seconds)}` : '';
   item.append(
     part('number', `${inbound ? 'From ' : ''}${call.remote_e164 ?? 'unknown'}`),
-    part(
-      'amount',
-      call.cost_minor ? money(call.cost_minor, call.cost_currency ?? 'KES') : 'no charge',
-    ),
+    part('amount', charge(call)),
     part('detail', `${statusWords(call.status)}${talked}`),
     part('detail amount', timeOfDay(call.started_at)),
   );

@@ -55,8 +55,11 @@ export class Phone {
   /** A key of the keypad: part of the number, or a tone in a running call. */
   press(key: string): void {
     if (this.#call?.state === 'answered') {
-      this.#call.sendDigits(key).catch((error: unknown) => {
-        this.#complain(error);
+      const call = this.#call;
+      call.sendDigits(key).catch((error: unknown) => {
+        if (call.state === 'answered') {
+          this.#complain(error);
+        }
       });
     } else if (!this.#call) {
       // Holding 0 for + is a habit of phones; a first 0 can be nothing else here.

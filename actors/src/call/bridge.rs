@@ -507,7 +507,7 @@ impl Bridge {
                 self.rules.handle(now, Rule::PeerUnreachable);
             }
             Event::Bye { .. } => self.rules.handle(now, Rule::PeerHungUp),
-            Event::Expired => self.rules.handle(now, Rule::PeerGone),
+            Event::AckMissing | Event::Expired => self.rules.handle(now, Rule::PeerGone),
             Event::Offer { request, sdp, .. } => self.offered(now, Side::Peer, request, sdp),
             Event::OfferAnswered { sdp } => self.relayed(now, Side::Caller, Ok(sdp)),
             Event::OfferRefused { status } => self.relayed(now, Side::Caller, Err(status)),

@@ -1,7 +1,6 @@
 //! Calls that a dead process left answered: closed at their last sign of life, debited once, and
 //! the carrier gets its BYE.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,6 +19,7 @@ use std::borrow::Cow;
 use super::legs::USER_AGENT;
 use super::plan::event_id;
 use crate::node::{Node, wall_now};
+use crate::trunk::Trunk;
 
 /// The CSeq of a recovered BYE is this much above the stored one: the dead process may have sent
 /// requests since.
@@ -87,6 +87,7 @@ pub(crate) async fn recover(node: &Arc<Node>) -> Result<usize, RecoverError> {
         let (close, _) = closed(row, None);
         node.writer.submit(close, Urgency::Now).await?;
     }
+    let rules = node.rules();
     let orphans = node.store.orphans().await?;
     let count = orphans.len();
     for orphan in orphans {
@@ -96,9 +97,9 @@ pub(crate) async fn recover(node: &Arc<Node>) -> Result<usize, RecoverError> {
         let id = close_id(&close);
         node.writer.submit(close, Urgency::Now).await?;
         tracing::info!(call = %id, seconds = talked.seconds, "a call of the last run was closed");
-        let address = node.trunks.iter().find(|each| Some(&each.name) == trunk.as_ref());
+        let address = rules.trunks.iter().find(|each| Some(&each.name) == trunk.as_ref());
         if let (Some(dialog), Some(trunk)) = (dialog, address) {
-            tokio::spawn(say_bye(Arc::clone(node), dialog, trunk.address));
+            tokio::spawn(say_bye(Arc::clone(node), dialog, Arc::clone(trunk)));
         }
     }
     Ok(count)
@@ -158,7 +159,7 @@ fn ended_event(row: &CallRow, at: UnixMicros) -> CallEvent {
 }
 
 /// Sends the BYE until it is answered or given up (timer F).
-async fn say_bye(node: Arc<Node>, dialog: RecoveryDialog, trunk: SocketAddr) {
+async fn say_bye(node: Arc<Node>, dialog: RecoveryDialog, trunk: Arc<Trunk>) {
     let tag = dialog.local_tag.clone();
     let config = LegConfig {
         local_tag: tag.clone(),
@@ -174,8 +175,6 @@ async fn say_bye(node: Arc<Node>, dialog: RecoveryDialog, trunk: SocketAddr) {
     let call_id: Arc<str> = dialog.call_id.as_str().into();
     let mut leg = Leg::resume_bye(config, &dialog, CSEQ_STEP, None, Instant::now());
     let (queue, mut inbox) = super::queue::call_queue();
-    let known = node.trunks.iter().find(|each| each.address == trunk).cloned();
-    let Some(trunk) = known else { return };
     let route = crate::router::TrunkLeg { call_id, candidate: 0, trunk: Arc::clone(&trunk), queue };
     node.router.add_leg(tag.as_str().into(), route);
     loop {

@@ -11,10 +11,11 @@ use bytes::Bytes;
 use sautikit_core::cause::{CloseCode, HandshakeRefusal, Refusal};
 use sautikit_core::identity::AddressUser;
 use sautikit_core::ids::SessionId;
-use sautikit_core::token::{Claims, judge as judge_times};
+use sautikit_core::token::judge as judge_times;
 use sautikit_net::answer::{Answer, switching_protocols};
-use sautikit_net::bearer::Token;
+use sautikit_net::bearer::{Token, Verified};
 use sautikit_net::head::Head;
+use sautikit_net::keys::KeyId;
 use sautikit_net::random;
 use sautikit_net::ws::{self, Close, Feed, Incoming, Outbox};
 use sautikit_sip::message::{Message, Method, Name};
@@ -58,6 +59,12 @@ pub(crate) struct Shut {
     pub(crate) wait_for_calls: bool,
 }
 
+/// The signing key was replaced in an emergency: a session of the removed key is closed, and its
+/// calls are those of a lost socket.
+#[derive(Message, Clone, Copy)]
+#[rtype(result = "()")]
+pub(crate) struct KeysReplaced;
+
 struct Arriving {
     stream: TcpStream,
     head: Head,
@@ -72,6 +79,8 @@ struct Open {
     calls: HashMap<Box<str>, CallQueue>,
     /// By the branch of its INVITE: our tag. For CANCEL and repeated INVITEs.
     invites: HashMap<Box<str>, Box<str>>,
+    /// The key of the token that it stands on.
+    key: KeyId,
     /// Calls whose money is not settled yet.
     live: usize,
     shut: Option<Shut>,
@@ -115,14 +124,14 @@ impl ConnectionActor {
             }),
             Asked::Upgrade => decide(&self.node, &head, peer.ip(), true)
                 .map_err(|refusal| self.refused(refusal, peer))
-                .and_then(|claims| Ok((claims, switching_protocols(&head)?))),
+                .and_then(|verified| Ok((verified, switching_protocols(&head)?))),
         };
         match verdict {
-            Ok((claims, switching)) => {
+            Ok((verified, switching)) => {
                 let leftover = head.take_leftover();
                 drop((newcomer, head));
                 let (feed, outbox) = ws::accept(stream, switching, leftover);
-                self.open(ctx, claims, feed, outbox);
+                self.open(ctx, verified, feed, outbox);
             }
             Err(answer) => {
                 let finish = async move {
@@ -147,7 +156,7 @@ impl ConnectionActor {
     fn open(
         &mut self,
         ctx: &mut Context<Self>,
-        claims: Claims,
+        verified: Verified,
         feed: Feed<TcpStream>,
         outbox: Outbox,
     ) {
@@ -155,7 +164,8 @@ impl ConnectionActor {
         let now = Instant::now();
         let wall = wall_now();
         let id = SessionId::from_parts(wall.unix_millis(), random::bytes());
-        let session = Session::new(id, claims, &self.node.limits, now, wall.unix_seconds());
+        let session =
+            Session::new(id, verified.claims, &self.node.rules().limits, now, wall.unix_seconds());
         let live = LiveSession {
             workspace: session.workspace(),
             user: Arc::clone(session.user()),
@@ -167,6 +177,7 @@ impl ConnectionActor {
             outbox,
             calls: HashMap::new(),
             invites: HashMap::new(),
+            key: verified.key,
             live: 0,
             shut: None,
         }));
@@ -421,11 +432,14 @@ impl Open {
             return Ok(());
         };
         let wall = wall_now().unix_seconds();
-        let fresh = node.verify(&token).ok().filter(|claims| judge_times(claims, wall).is_ok());
-        let Some(claims) = fresh else {
+        let fresh =
+            node.verify(&token).ok().filter(|verified| judge_times(&verified.claims, wall).is_ok());
+        let Some(Verified { claims, key }) = fresh else {
             return if self.session.has_lapsed(now) { Err(Refusal::TokenExpired) } else { Ok(()) };
         };
-        self.session.renew(claims, now, wall).map_err(|_| Refusal::AddressNotOwned)
+        self.session.renew(claims, now, wall).map_err(|_| Refusal::AddressNotOwned)?;
+        self.key = key;
+        Ok(())
     }
 
     fn invite(
@@ -525,6 +539,19 @@ impl Handler<CallOver> for ConnectionActor {
         if let Stage::Open(open) = &mut self.stage {
             open.calls.remove(over.tag.as_str());
             open.invites.retain(|_, tag| **tag != *over.tag);
+        }
+    }
+}
+
+impl Handler<KeysReplaced> for ConnectionActor {
+    type Result = ();
+
+    fn handle(&mut self, _: KeysReplaced, _ctx: &mut Self::Context) {
+        let wall = wall_now().unix_seconds();
+        if let Stage::Open(open) = &mut self.stage
+            && !self.node.keys().accepts(open.key, wall)
+        {
+            open.close(CloseCode::Token, "signing key replaced");
         }
     }
 }

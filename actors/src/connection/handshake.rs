@@ -4,7 +4,8 @@
 use std::net::IpAddr;
 
 use sautikit_core::cause::HandshakeRefusal;
-use sautikit_core::token::{Claims, TokenVerdict, judge};
+use sautikit_core::token::{TokenVerdict, judge};
+use sautikit_net::bearer::Verified;
 use sautikit_net::head::Head;
 use sautikit_store::WorkspaceStatus;
 
@@ -45,20 +46,22 @@ pub(super) fn decide(
     head: &Head,
     address: IpAddr,
     upgrade: bool,
-) -> Result<Claims, HandshakeRefusal> {
+) -> Result<Verified, HandshakeRefusal> {
     if !node.edge.may_try(address) {
         return Err(HandshakeRefusal::RateLimited);
     }
+    let rules = node.rules();
     if node.is_draining() {
         return Err(HandshakeRefusal::Draining);
     }
-    if !node.origins.allows(head.origin()) {
+    if !rules.origins.allows(head.origin()) {
         return Err(HandshakeRefusal::OriginNotAllowed);
     }
     if upgrade && !head.offers_sip() {
         return Err(HandshakeRefusal::Subprotocol);
     }
-    let claims = verified(node, head)?;
+    let verified = verified(node, head)?;
+    let claims = &verified.claims;
     let directory = node.directory();
     match directory.workspaces.get(&claims.workspace).map(|workspace| workspace.status) {
         None => return Err(HandshakeRefusal::AccountUnknown),
@@ -66,23 +69,20 @@ pub(super) fn decide(
         Some(WorkspaceStatus::Active) => {}
     }
     let sessions = u32::try_from(node.router.sessions()).unwrap_or(u32::MAX);
-    if !node.limits.sessions_max.allows_one_more(sessions) {
+    if !rules.limits.sessions_max.allows_one_more(sessions) {
         return Err(HandshakeRefusal::Overloaded);
     }
     let own = node.router.sessions_of(claims.workspace);
-    if !node.limits.sessions_per_workspace.allows_one_more(own) {
+    if !rules.limits.sessions_per_workspace.allows_one_more(own) {
         return Err(HandshakeRefusal::SessionsLimitReached);
     }
-    Ok(claims)
+    Ok(verified)
 }
 
-fn verified(node: &Node, head: &Head) -> Result<Claims, HandshakeRefusal> {
+fn verified(node: &Node, head: &Head) -> Result<Verified, HandshakeRefusal> {
     let token = head.token().ok_or(HandshakeRefusal::TokenInvalid)?;
     let now = wall_now().unix_seconds();
-    let claims = node.verify(&token).map_err(|_| HandshakeRefusal::TokenInvalid)?;
-    match judge(&claims, now) {
-        Ok(()) => Ok(claims),
-        Err(TokenVerdict::Expired) => Err(HandshakeRefusal::TokenExpired),
-        Err(_) => Err(HandshakeRefusal::TokenInvalid),
-    }
+    let verified = node.verify(&token).map_err(|_| HandshakeRefusal::TokenInvalid)?;
+    judge(&verified.claims, now).map_err(TokenVerdict::refusal)?;
+    Ok(verified)
 }

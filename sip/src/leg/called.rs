@@ -37,9 +37,13 @@ struct Early {
 enum Cancel {
     No,
     /// Wanted, but nothing came from the other side yet: only what proceeds can be cancelled.
-    Waiting { reason: Option<String> },
+    Waiting {
+        reason: Option<String>,
+    },
     /// `for_silence`: because it rang too long, not because the owner wished it.
-    Sent { for_silence: bool },
+    Sent {
+        for_silence: bool,
+    },
 }
 
 impl Calling {

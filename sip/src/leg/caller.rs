@@ -165,7 +165,8 @@ impl Leg {
 
     /// CANCEL: its INVITE has the same branch and number (RFC 3261 section 9.2).
     pub(super) fn handle_cancel(&mut self, now: Instant, request: &Message, hop: &Hop) {
-        let Some(index) = self.invites_in.iter().position(|invite| invite.key.is_of(request)) else {
+        let Some(index) = self.invites_in.iter().position(|invite| invite.key.is_of(request))
+        else {
             return self.answer_at_once(now, request, hop, 481, &[]);
         };
         self.answer_at_once(now, request, hop, 200, &[]);
@@ -201,9 +202,7 @@ impl Leg {
             }
             return;
         }
-        let refused = |invite: &&mut InviteIn| {
-            invite.machine.is_refused() && invite.key.is_of(ack)
-        };
+        let refused = |invite: &&mut InviteIn| invite.machine.is_refused() && invite.key.is_of(ack);
         if let Some(invite) = self.invites_in.iter_mut().find(refused) {
             invite.machine.handle_ack(now);
         }

@@ -177,8 +177,17 @@ impl Own {
         let prefix = &*self.branch_prefix;
         // rport makes the answer come back through a NAT (RFC 3581); on a stream it has no meaning.
         let rport = if self.transport == Transport::Udp { ";rport" } else { "" };
-        let parts =
-            ["SIP/2.0/", transport, " ", &self.via_sent_by, ";branch=", prefix, ".", &number, rport];
+        let parts = [
+            "SIP/2.0/",
+            transport,
+            " ",
+            &self.via_sent_by,
+            ";branch=",
+            prefix,
+            ".",
+            &number,
+            rport,
+        ];
         head.pieces("Via", parts);
     }
 

@@ -73,8 +73,15 @@ impl Session {
         matches!(self.exchange, Exchange::Free) && self.ack_wanted.is_none()
     }
 
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        let turn = self.wanted.as_ref().filter(|_| self.is_free()).map(|wanted| wanted.not_before);
+    /// Whether an offer of ours may go out now. `unacked`: a 2xx of ours waits for its ACK.
+    const fn may_offer(&self, unacked: bool) -> bool {
+        !unacked && self.is_free() && self.leaving.is_none()
+    }
+
+    /// The next deadline. An offer that may not go out yet has none: what it waits for wakes it.
+    pub(super) fn poll_timeout(&self, unacked: bool) -> Option<Instant> {
+        let wanted = self.wanted.as_ref().filter(|_| self.may_offer(unacked));
+        let turn = wanted.map(|wanted| wanted.not_before);
         [self.refresh.poll_timeout(), turn].into_iter().flatten().min()
     }
 }
@@ -92,7 +99,7 @@ impl Leg {
     pub(super) fn send_wanted_offer(&mut self, now: Instant) {
         let unacked = !self.unacked.is_empty();
         let Phase::Talking(session) = &mut self.phase else { return };
-        if unacked || !session.is_free() || session.leaving.is_some() {
+        if !session.may_offer(unacked) {
             return;
         }
         if session.wanted.as_ref().is_some_and(|wanted| wanted.not_before <= now)
@@ -184,7 +191,9 @@ impl Leg {
         match status {
             // A later wish of the owner's takes this one's place.
             491 | 422 if tries < OFFER_TRIES_MAX => {
-                if status == 422 && let Some(response) = response {
+                if status == 422
+                    && let Some(response) = response
+                {
                     session.refresh.raise(response);
                 }
                 let (sdp, not_before) = (draft.body, now + pause);

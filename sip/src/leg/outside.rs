@@ -96,8 +96,17 @@ impl Leg {
         let machine = ClientInvite::new(bytes.clone(), self.own.transport.reliability(), now);
         self.send(bytes, hop.clone());
         let (give_up, acks) = (None, Vec::new());
-        self.invites_out
-            .push(InviteOut { branch, cseq, draft, hop, machine, purpose, tries, give_up, acks });
+        self.invites_out.push(InviteOut {
+            branch,
+            cseq,
+            draft,
+            hop,
+            machine,
+            purpose,
+            tries,
+            give_up,
+            acks,
+        });
     }
 
     /// Sends another request in its dialog under a new number and branch.
@@ -217,7 +226,12 @@ impl Leg {
     }
 
     /// Prints, sends and keeps the ACK of a 2xx.
-    pub(super) fn send_ack(&mut self, index: usize, dialog: crate::dialog::Dialog, sdp: Option<Bytes>) {
+    pub(super) fn send_ack(
+        &mut self,
+        index: usize,
+        dialog: crate::dialog::Dialog,
+        sdp: Option<Bytes>,
+    ) {
         let invite = &self.invites_out[index];
         let mut draft = Draft::bare(dialog, Method::Ack).with_sdp(sdp);
         // RFC 3261 section 22.1: the ACK carries the INVITE's credentials.
@@ -252,7 +266,10 @@ impl Leg {
             return;
         }
         let (purpose, tries) = (client.purpose, client.tries);
-        if matches!(status, 401 | 407) && purpose != Purpose::Cancel && tries < super::auth::TRIES_MAX {
+        if matches!(status, 401 | 407)
+            && purpose != Purpose::Cancel
+            && tries < super::auth::TRIES_MAX
+        {
             let mut draft = client.draft.clone();
             if self.answer_challenge(&mut draft, &response) {
                 self.send_request(now, draft, purpose, tries + 1);

@@ -30,10 +30,13 @@ impl Head {
         let reason = if reason.is_empty() { reason_phrase(status) } else { reason };
         let code = status.to_string();
         let mut head = Self::with_start(1024, ["SIP/2.0 ", &code, " ", reason, ""]);
-        let makes_dialog = (101..300).contains(&status) && request.method() == Some(&Method::Invite);
+        let makes_dialog =
+            (101..300).contains(&status) && request.method() == Some(&Method::Invite);
         for (name, value) in &request.headers {
             match name {
-                Name::Via | Name::From | Name::CallId | Name::CSeq => head.line(name.as_str(), value),
+                Name::Via | Name::From | Name::CallId | Name::CSeq => {
+                    head.line(name.as_str(), value)
+                }
                 Name::To if status == 100 || request.to_tag().is_some() => head.line("To", value),
                 Name::To => head.pieces("To", [value, ";tag=", tag]),
                 Name::Timestamp if status == 100 => head.line("Timestamp", value),

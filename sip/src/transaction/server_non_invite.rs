@@ -10,8 +10,12 @@ use super::timers::{GIVE_UP, Table, Timer};
 #[derive(Debug)]
 enum State {
     /// Also RFC 3261's Proceeding: `last` is the provisional response, where one was sent.
-    Trying { last: Option<Bytes> },
-    Completed { response: Bytes },
+    Trying {
+        last: Option<Bytes>,
+    },
+    Completed {
+        response: Bytes,
+    },
     Terminated,
 }
 

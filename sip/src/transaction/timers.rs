@@ -143,7 +143,10 @@ pub(crate) mod tests {
     }
 
     impl Clock {
-        #[allow(clippy::disallowed_methods, reason = "an arbitrary origin; time is virtual after it")]
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "an arbitrary origin; time is virtual after it"
+        )]
         pub(crate) fn new() -> Self {
             let start = Instant::now();
             Self { start, now: start }

@@ -11,11 +11,11 @@ export async function startCarrier() {
   return {
     address: ready,
     calls,
-    /** Waits for the line of the `count`th call that ended. */
-    async ended(count) {
-      await program.until(`the end of call ${count}`, () => calls().length >= count);
-      return calls()[count - 1];
-    },
+    /** Waits for what it prints of the ended call to `number`. */
+    ended: (number) =>
+      program.until(`the end of the call to ${number}`, () =>
+        calls().find(({ to }) => to.endsWith(number.replace('+', ''))),
+      ),
     stop: () => program.stop(),
   };
 }

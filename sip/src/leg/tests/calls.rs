@@ -1,6 +1,9 @@
 //! Whole calls between two legs.
 
-use super::network::{Dice, Pair, Side, Side::{Alice, Bob}};
+use super::network::{
+    Dice, Pair, Side,
+    Side::{Alice, Bob},
+};
 use super::{ANSWER, OFFER, config, ms, secs};
 use crate::leg::{LegConfig, Transport};
 use crate::message::Method;
@@ -56,10 +59,7 @@ fn call_on_a_clean_network_takes_seven_messages() {
     pair.act(Alice, |alice, now| alice.bye(now, None));
     pair.finish();
     assert_eq!(pair.sent, 7, "INVITE 100 180 200 ACK BYE 200");
-    pair.assert_logs(
-        &["trying", "progress 180", "answered with sdp", "ended"],
-        &["acked", "bye"],
-    );
+    pair.assert_logs(&["trying", "progress 180", "answered with sdp", "ended"], &["acked", "bye"]);
 }
 
 #[test]
@@ -162,8 +162,7 @@ fn whatever_the_owners_do_both_legs_end_and_say_so_once() {
         let mut dice = Dice::seeded(seed + 77);
         let timed = |who| LegConfig { session_expires: Some(90), ..config(who, Transport::Udp) };
         let sdp = (seed % 3 > 0).then_some(OFFER);
-        let mut pair =
-            Pair::with(timed("alice"), timed("bob"), sdp).bad(seed, 25, 20, (5, 400));
+        let mut pair = Pair::with(timed("alice"), timed("bob"), sdp).bad(seed, 25, 20, (5, 400));
         for _ in 0..dice.below(30) {
             pair.run(ms(dice.below(2000)));
             let side = if dice.below(2) == 0 { Alice } else { Bob };
@@ -184,7 +183,9 @@ fn whatever_the_owners_do_both_legs_end_and_say_so_once() {
             let after = log.iter().position(|line| last(&line)).map(|at| &log[at + 1..]);
             assert!(after.is_none_or(<[String]>::is_empty), "seed {seed}: {log:?}");
         }
-        let ends = pair.log[Alice as usize].iter().filter(|line| LAST.iter().any(|last| line.starts_with(last)));
+        let ends = pair.log[Alice as usize]
+            .iter()
+            .filter(|line| LAST.iter().any(|last| line.starts_with(last)));
         assert_eq!(ends.count(), 1, "seed {seed}: {:?}", pair.log);
     }
 }

@@ -97,7 +97,13 @@ impl Pair {
     }
 
     /// A bad network: percentages, and the range of its delay in milliseconds.
-    pub(super) fn bad(mut self, seed: u64, loss: u64, duplicates: u64, latency: (u64, u64)) -> Self {
+    pub(super) fn bad(
+        mut self,
+        seed: u64,
+        loss: u64,
+        duplicates: u64,
+        latency: (u64, u64),
+    ) -> Self {
         self.dice = Dice::seeded(seed);
         (self.loss, self.duplicates, self.latency) = (loss, duplicates, latency);
         self
@@ -161,7 +167,8 @@ impl Pair {
                 continue;
             }
             let (least, most) = self.latency;
-            let delay = if self.reliable { least } else { least + self.dice.below(most - least + 1) };
+            let delay =
+                if self.reliable { least } else { least + self.dice.below(most - least + 1) };
             let number = u64::try_from(self.sent).unwrap() * 2 + copy;
             self.air.insert((self.now + ms(delay), number), (to, bytes.clone()));
         }
@@ -196,12 +203,18 @@ impl Pair {
             let (to, bytes) = entry.remove();
             self.arrive(to, &bytes);
         }
-        let now = self.now;
-        if self.alice.poll_timeout().is_some_and(|at| at <= now) {
-            self.act(Alice, Leg::handle_timeout);
+        self.wake(Alice);
+        if self.bob.is_some() {
+            self.wake(Bob);
         }
-        if self.bob.as_ref().and_then(Leg::poll_timeout).is_some_and(|at| at <= now) {
-            self.act(Bob, Leg::handle_timeout);
+    }
+
+    fn wake(&mut self, side: Side) {
+        let now = self.now;
+        let is_due = |leg: &Leg| leg.poll_timeout().is_some_and(|at| at <= now);
+        if is_due(self.leg(side)) {
+            self.act(side, Leg::handle_timeout);
+            assert!(!is_due(self.leg(side)), "a leg that spins: {:?}", self.leg(side));
         }
     }
 

@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 
-use super::network::{Pair, Side::{Alice, Bob}};
+use super::network::{
+    Pair,
+    Side::{Alice, Bob},
+};
 use super::solo::{Solo, TAG};
 use super::{ANSWER, OFFER, config, ms, secs};
 use crate::leg::Transport;
@@ -83,6 +86,19 @@ fn second_offer_waits_for_the_first_and_the_latest_wish_counts() {
     let second = solo.next_request(&Method::Invite);
     assert_eq!(second.sdp(), Some(OFFER));
     assert_eq!(solo.take_log(), ["offer answered"]);
+}
+
+#[test]
+fn offer_before_the_ack_of_our_answer_waits_for_it_without_spinning() {
+    let mut solo = Solo::caller(config("me", Transport::Udp), &[], Some(OFFER));
+    solo.act(|leg, now| leg.answer(now, Some(ANSWER), &[]));
+    solo.next_status(200);
+    solo.act(|leg, now| leg.reoffer(now, HOLD));
+    solo.assert_quiet();
+    assert_eq!(solo.leg.poll_timeout(), Some(solo.now + ms(500)), "only the 200 comes again");
+    let ack = solo.request(Method::Ack, 10);
+    solo.feed(&ack);
+    assert_eq!(solo.next_request(&Method::Invite).sdp(), Some(HOLD));
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! What crosses, is lost, comes twice, or is not from the peer at all.
 
-use super::network::{Pair, Side::{Alice, Bob}};
+use super::network::{
+    Pair,
+    Side::{Alice, Bob},
+};
 use super::solo::{Solo, TAG};
 use super::{ANSWER, OFFER, config, ms, secs};
 use crate::leg::{Event, Hop, Input, Leg, LegState, Output, Transport};

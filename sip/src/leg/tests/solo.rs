@@ -105,6 +105,8 @@ impl Solo {
         while let Some(at) = self.leg.poll_timeout().filter(|at| *at <= end) {
             self.now = at.max(self.now);
             self.act(Leg::handle_timeout);
+            let spins = self.leg.poll_timeout().is_some_and(|at| at <= self.now);
+            assert!(!spins, "a leg that spins: {:?}", self.leg);
         }
         self.now = end;
     }
@@ -164,7 +166,8 @@ impl Solo {
                 format!("<sip:peer@peer.example>;tag={TAG}"),
             ),
         };
-        let branch = format!("SIP/2.0/UDP peer.example:5060;rport;branch=z9hG4bKp{}", self.branches);
+        let branch =
+            format!("SIP/2.0/UDP peer.example:5060;rport;branch=z9hG4bKp{}", self.branches);
         let number = format!("{cseq} {method}");
         Message::request(method, "sip:me@192.0.2.1:5060")
             .header(Name::Via, branch)

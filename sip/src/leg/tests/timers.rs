@@ -1,6 +1,9 @@
 //! Session timers, and challenges.
 
-use super::network::{Pair, Side::{Alice, Bob}};
+use super::network::{
+    Pair,
+    Side::{Alice, Bob},
+};
 use super::solo::{Solo, TAG};
 use super::{ANSWER, OFFER, config, ms, secs};
 use crate::leg::{Credentials, LegConfig, LegState, Transport};
@@ -162,9 +165,12 @@ fn refresher_of_the_called_side_is_watched() {
 fn timer_of_both_sides_keeps_a_long_call_alive_at_ten_percent_loss() {
     for seed in 0..50 {
         let timed = |who| LegConfig { session_expires: Some(90), ..config(who, Transport::Udp) };
-        let mut pair = Pair::with(timed("alice"), timed("bob"), Some(OFFER))
-            .talking()
-            .bad(seed, 10, 20, (5, 400));
+        let mut pair = Pair::with(timed("alice"), timed("bob"), Some(OFFER)).talking().bad(
+            seed,
+            10,
+            20,
+            (5, 400),
+        );
         pair.run(secs(3600));
         assert_eq!(pair.log, [Vec::<String>::new(), Vec::new()], "seed {seed}");
         pair.act(Bob, |bob, now| bob.bye(now, None));

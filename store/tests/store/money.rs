@@ -1,8 +1,9 @@
 //! The ledger's rules: what the writer does, and what the database itself refuses.
 
-mod common;
-
-use common::{Place, answer, answered, assert_invariants, close, ended, now, number_of, ring, ringing, workspace};
+use crate::common::{
+    Place, answer, answered, assert_invariants, close, ended, now, number_of, ring, ringing,
+    workspace,
+};
 use sautikit_core::ids::WorkspaceId;
 use sautikit_core::money::Minor;
 use sautikit_store::{StoreError, Talked, Urgency, Write, WriteError, Written};
@@ -78,7 +79,13 @@ async fn one_batch_takes_many_entries_of_one_workspace_and_fails_only_those_that
     let writer = store.start_writer().await.unwrap();
     let calls: Vec<_> = (0..300)
         .map(|n| {
-            let ws = if n == 50 || n == 120 { nobody } else if n % 40 == 3 { poor } else { rich };
+            let ws = if n == 50 || n == 120 {
+                nobody
+            } else if n % 40 == 3 {
+                poor
+            } else {
+                rich
+            };
             ended(answered(ringing(ws), 25), 25)
         })
         .collect();
@@ -190,5 +197,8 @@ async fn a_debit_at_the_edge_of_the_range_is_refused_and_not_wrapped() {
     let call = ended(answered(ringing(ws), i64::MAX), i64::MAX);
     assert_eq!(now(&writer, close(&call)).await, Err(WriteError::Overdraft));
     assert_eq!(store.wallet(ws).await.unwrap().unwrap().balance.get(), 100);
-    assert!(store.call(ws, call.id).await.unwrap().is_none(), "nothing of a refused close is there");
+    assert!(
+        store.call(ws, call.id).await.unwrap().is_none(),
+        "nothing of a refused close is there"
+    );
 }

@@ -1,8 +1,6 @@
 //! What the store's tests share: a database of their own, rows to write, and the invariants that
 //! must hold in SQL whatever happened.
 
-#![allow(dead_code, reason = "each test file uses its part")]
-
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -22,35 +20,38 @@ use sqlx::{Connection, Row};
 use uuid::Uuid;
 
 /// 2026-01-01T00:00:00Z.
-pub const START: i64 = 1_767_225_600_000_000;
+pub(crate) const START: i64 = 1_767_225_600_000_000;
 
 /// A directory that goes with the test.
-pub struct Place {
-    pub directory: PathBuf,
+pub(crate) struct Place {
+    pub(crate) directory: PathBuf,
 }
 
 impl Place {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name =
-            format!("sautikit-store-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "sautikit-store-{}-{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
         Self { directory: std::env::temp_dir().join(name) }
     }
 
-    pub fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         self.directory.join("sautikit.db")
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("sqlite://{}?mode=rwc", self.file().display())
     }
 
-    pub async fn serve(&self) -> Store {
+    pub(crate) async fn serve(&self) -> Store {
         open(&self.url(), Role::Serve).await.expect("the database opens")
     }
 
     /// A connection that no rule of the store stands in front of.
-    pub async fn raw(&self) -> SqliteConnection {
+    pub(crate) async fn raw(&self) -> SqliteConnection {
         SqliteConnection::connect(&self.url()).await.expect("the file is there")
     }
 }
@@ -61,7 +62,7 @@ impl Drop for Place {
     }
 }
 
-pub async fn workspace(store: &Store, balance: i64) -> WorkspaceId {
+pub(crate) async fn workspace(store: &Store, balance: i64) -> WorkspaceId {
     let new = NewWorkspace {
         id: None,
         name: "Test".into(),
@@ -72,11 +73,11 @@ pub async fn workspace(store: &Store, balance: i64) -> WorkspaceId {
     store.create_workspace(new).await.expect("a new workspace")
 }
 
-pub fn number(text: &str) -> E164 {
+pub(crate) fn number(text: &str) -> E164 {
     E164::parse(text).expect("a number")
 }
 
-pub fn ringing(workspace: WorkspaceId) -> CallRow {
+pub(crate) fn ringing(workspace: WorkspaceId) -> CallRow {
     let id = CallId::from_uuid(Uuid::now_v7());
     CallRow {
         id,
@@ -108,14 +109,14 @@ pub fn ringing(workspace: WorkspaceId) -> CallRow {
     }
 }
 
-pub fn answered(mut call: CallRow, held: i64) -> CallRow {
+pub(crate) fn answered(mut call: CallRow, held: i64) -> CallRow {
     call.status = CallStatus::Answered;
     call.answered_at = Some(UnixMicros(START + 1_000_000));
     call.held = Minor::new(held);
     call
 }
 
-pub fn ended(mut call: CallRow, cost: i64) -> CallRow {
+pub(crate) fn ended(mut call: CallRow, cost: i64) -> CallRow {
     let was_answered = call.answered_at.is_some();
     call.status = if was_answered { CallStatus::Completed } else { CallStatus::Canceled };
     call.ended_at = Some(UnixMicros(START + 2_000_000));
@@ -126,7 +127,7 @@ pub fn ended(mut call: CallRow, cost: i64) -> CallRow {
     call
 }
 
-pub fn event(kind: &'static str) -> CallEvent {
+pub(crate) fn event(kind: &'static str) -> CallEvent {
     CallEvent {
         id: EventId::from_uuid(Uuid::now_v7()),
         kind: Cow::Borrowed(kind),
@@ -135,11 +136,11 @@ pub fn event(kind: &'static str) -> CallEvent {
     }
 }
 
-pub fn ring(call: &CallRow) -> Write {
+pub(crate) fn ring(call: &CallRow) -> Write {
     Write::Call { call: Box::new(call.clone()), events: vec![event("call.started")] }
 }
 
-pub fn answer(call: &CallRow) -> Write {
+pub(crate) fn answer(call: &CallRow) -> Write {
     Write::Answer {
         call: Box::new(call.clone()),
         dialog: "{\"call_id\":\"x\"}".into(),
@@ -148,7 +149,7 @@ pub fn answer(call: &CallRow) -> Write {
 }
 
 /// Closes an answered call with its debit, an unanswered one without.
-pub fn close(call: &CallRow) -> Write {
+pub(crate) fn close(call: &CallRow) -> Write {
     let debit = call.answered_at.is_some().then(|| Debit {
         entry: EntryId::from_uuid(Uuid::now_v7()),
         amount: call.cost,
@@ -158,15 +159,15 @@ pub fn close(call: &CallRow) -> Write {
     Write::Close { call: Box::new(call.clone()), debit, events: vec![event("call.completed")] }
 }
 
-pub async fn now(writer: &Writer, write: Write) -> Result<Written, WriteError> {
+pub(crate) async fn now(writer: &Writer, write: Write) -> Result<Written, WriteError> {
     writer.submit(write, Urgency::Now).await
 }
 
 /// Numbers that look random and are the same for a seed.
-pub struct Seeded(pub u64);
+pub(crate) struct Seeded(pub(crate) u64);
 
 impl Seeded {
-    pub fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -175,7 +176,7 @@ impl Seeded {
 }
 
 /// One number of one query.
-pub async fn number_of(raw: &mut SqliteConnection, sql: &'static str) -> i64 {
+pub(crate) async fn number_of(raw: &mut SqliteConnection, sql: &'static str) -> i64 {
     sqlx::query_scalar(sql).fetch_one(raw).await.expect("the query runs")
 }
 
@@ -197,10 +198,7 @@ const INVARIANTS: &[(&str, &str)] = &[
          <> (c.answered_at IS NOT NULL AND c.ended_at IS NOT NULL) \
          OR (SELECT count(*) FROM ledger l WHERE l.call_id = c.id) > 1",
     ),
-    (
-        "no debit is above its hold",
-        "SELECT count(*) FROM calls WHERE cost_minor > held_minor",
-    ),
+    ("no debit is above its hold", "SELECT count(*) FROM calls WHERE cost_minor > held_minor"),
     (
         "each debit is of a call of its own workspace",
         "SELECT count(*) FROM ledger l WHERE kind = 'debit' AND NOT EXISTS \
@@ -225,7 +223,7 @@ const INVARIANTS: &[(&str, &str)] = &[
     ),
 ];
 
-pub async fn assert_invariants(raw: &mut SqliteConnection) {
+pub(crate) async fn assert_invariants(raw: &mut SqliteConnection) {
     for (name, sql) in INVARIANTS {
         assert_eq!(number_of(raw, sql).await, 0, "broken: {name}");
     }

@@ -1,8 +1,6 @@
 //! Who may open the database, and what is said when it cannot be opened.
 
-mod common;
-
-use common::{Place, number, workspace};
+use crate::common::{Place, number, workspace};
 use sautikit_core::money::Minor;
 use sautikit_store::{NewApiKey, NewWorkspace, OpenError, Role, Scope, WorkspaceStatus, open};
 
@@ -103,7 +101,8 @@ async fn postgres_is_refused_without_printing_its_password() {
 
 #[tokio::test]
 async fn urls_that_would_lose_money_are_refused() {
-    for url in ["sqlite::memory:", "sqlite://x?mode=memory", "sqlite://x?mode=ro", "mysql://x", ""] {
+    for url in ["sqlite::memory:", "sqlite://x?mode=memory", "sqlite://x?mode=ro", "mysql://x", ""]
+    {
         let error = open(url, Role::Serve).await.unwrap_err();
         assert!(matches!(error, OpenError::Url { .. }), "{url}: {error}");
         is_one_line(&error);

@@ -1,0 +1,340 @@
+//! What a run came to: for people on standard output, for programs as JSON.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::process::Usage;
+use super::tally::{Percentiles, Tally};
+
+/// What was used up to one moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sample {
+    pub(super) at: Instant,
+    /// Calls that had ended.
+    pub(super) ended: u64,
+    pub(super) gateway: Option<Usage>,
+    pub(super) carrier: Option<Usage>,
+    pub(super) generator: Option<Usage>,
+}
+
+/// What one process used between two samples.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(super) struct Cost {
+    pub(super) cpu_seconds: f64,
+    /// Of one core.
+    pub(super) cpu_share: f64,
+    /// `None` where no call ended.
+    pub(super) cpu_us_per_call: Option<f64>,
+    /// At the end.
+    pub(super) rss_kib: u64,
+}
+
+/// The part of the run that costs are taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(super) struct Window {
+    /// False where the run was too short for one, and all of it counts.
+    pub(super) steady: bool,
+    pub(super) seconds: f64,
+    pub(super) calls_ended: u64,
+    pub(super) gateway: Option<Cost>,
+    pub(super) carrier: Option<Cost>,
+    pub(super) generator: Option<Cost>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct SessionReport {
+    pub(super) wanted: u32,
+    pub(super) opened: u64,
+    pub(super) failed: BTreeMap<String, u64>,
+    pub(super) lost: u64,
+    pub(super) renewed: u64,
+    pub(super) renewals_refused: u64,
+    pub(super) opening_seconds: f64,
+    /// Connection, handshake and REGISTER.
+    pub(super) opening_ms: Option<Percentiles>,
+    /// The gateway's, for all openings.
+    pub(super) opening_cpu_us_per_session: Option<f64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct CallReport {
+    pub(super) rate: f64,
+    pub(super) hold_seconds: f64,
+    pub(super) attempted: u64,
+    pub(super) answered: u64,
+    pub(super) completed: u64,
+    pub(super) refused_as_expected: u64,
+    pub(super) failed: BTreeMap<String, u64>,
+    pub(super) talked_seconds: f64,
+    /// From the intended time of the INVITE.
+    pub(super) invite_to_ringing_ms: Option<Percentiles>,
+    pub(super) invite_to_answer_ms: Option<Percentiles>,
+    pub(super) bye_to_ok_ms: Option<Percentiles>,
+    pub(super) generator_late_ms: Option<Percentiles>,
+}
+
+/// The gateway's resident memory.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(super) struct Memory {
+    pub(super) before_kib: u64,
+    pub(super) sessions_open_kib: u64,
+    pub(super) end_kib: u64,
+    /// (end − before) / sessions; of an idle run the memory of a session.
+    pub(super) kib_per_session: f64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Report {
+    pub(super) ok: bool,
+    pub(super) sessions: SessionReport,
+    pub(super) calls: CallReport,
+    pub(super) window: Window,
+    pub(super) memory: Option<Memory>,
+}
+
+impl Sample {
+    fn cost(self, later: Self, of: fn(&Self) -> Option<Usage>, calls: u64) -> Option<Cost> {
+        let (before, after) = (of(&self)?, of(&later)?);
+        let cpu = after.cpu.saturating_sub(before.cpu).as_secs_f64();
+        let seconds = later.at.saturating_duration_since(self.at).as_secs_f64();
+        Some(Cost {
+            cpu_seconds: cpu,
+            cpu_share: cpu / seconds.max(f64::MIN_POSITIVE),
+            cpu_us_per_call: (calls > 0).then(|| cpu * 1e6 / float(calls)),
+            rss_kib: after.rss_kib,
+        })
+    }
+
+    /// What was used from here to `later`.
+    pub(super) fn until(self, later: Self, steady: bool) -> Window {
+        let calls = later.ended.saturating_sub(self.ended);
+        Window {
+            steady,
+            seconds: later.at.saturating_duration_since(self.at).as_secs_f64(),
+            calls_ended: calls,
+            gateway: self.cost(later, |sample| sample.gateway, calls),
+            carrier: self.cost(later, |sample| sample.carrier, calls),
+            generator: self.cost(later, |sample| sample.generator, calls),
+        }
+    }
+}
+
+impl CallReport {
+    pub(super) fn new(tally: &Tally, rate: f64, hold: Duration) -> Self {
+        Self {
+            rate,
+            hold_seconds: hold.as_secs_f64(),
+            attempted: tally.attempted,
+            answered: tally.answered,
+            completed: tally.completed,
+            refused_as_expected: tally.refused,
+            failed: tally.failed.clone(),
+            talked_seconds: tally.talked.as_secs_f64(),
+            invite_to_ringing_ms: tally.ringing.percentiles(),
+            invite_to_answer_ms: tally.answer.percentiles(),
+            bye_to_ok_ms: tally.hang_up.percentiles(),
+            generator_late_ms: tally.late.percentiles(),
+        }
+    }
+}
+
+impl Memory {
+    pub(super) fn new(before: Usage, open: Usage, end: Usage, sessions: u64) -> Self {
+        let grown = end.rss_kib.saturating_sub(before.rss_kib);
+        Self {
+            before_kib: before.rss_kib,
+            sessions_open_kib: open.rss_kib,
+            end_kib: end.rss_kib,
+            kib_per_session: float(grown) / float(sessions.max(1)),
+        }
+    }
+}
+
+impl Report {
+    /// All sessions are as they should be, and every call ended as it should.
+    pub(super) fn is_ok(sessions: &SessionReport, calls: &CallReport) -> bool {
+        sessions.failed.is_empty()
+            && sessions.lost == 0
+            && sessions.renewals_refused == 0
+            && calls.failed.is_empty()
+            && calls.attempted == calls.completed + calls.refused_as_expected
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.sessions.fmt(f)?;
+        if self.calls.attempted > 0 {
+            self.calls.fmt(f)?;
+        }
+        self.window.fmt(f)?;
+        if let Some(Memory { before_kib, sessions_open_kib, end_kib, kib_per_session }) =
+            self.memory
+        {
+            writeln!(
+                f,
+                "memory of the gateway: {before_kib} KiB before, {sessions_open_kib} with the sessions open, \
+                 {end_kib} at the end: {kib_per_session:.2} KiB a session"
+            )?;
+        }
+        writeln!(f, "{}", if self.ok { "all as it should be" } else { "NOT all as it should be" })
+    }
+}
+
+impl fmt::Display for SessionReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { wanted, opened, opening_seconds, lost, .. } = self;
+        let rate = float(*opened) / opening_seconds.max(f64::MIN_POSITIVE);
+        write!(f, "sessions: {opened} of {wanted} in {opening_seconds:.1} s ({rate:.0}/s)")?;
+        if let Some(cpu) = self.opening_cpu_us_per_session {
+            write!(f, ", {cpu:.0} µs of the gateway's CPU each")?;
+        }
+        if *lost > 0 {
+            write!(f, ", {lost} lost")?;
+        }
+        if self.renewed + self.renewals_refused > 0 {
+            write!(f, ", {} renewed, {} not", self.renewed, self.renewals_refused)?;
+        }
+        writeln!(f)?;
+        reasons(f, &self.failed)?;
+        line(f, "opening", self.opening_ms)
+    }
+}
+
+impl fmt::Display for CallReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { attempted, answered, completed, refused_as_expected, talked_seconds, .. } = self;
+        let failed: u64 = self.failed.values().sum();
+        writeln!(
+            f,
+            "calls: {attempted} attempted, {answered} answered, {completed} completed, \
+             {refused_as_expected} refused as expected, {failed} failed; {talked_seconds:.1} s talked"
+        )?;
+        reasons(f, &self.failed)?;
+        line(f, "INVITE to ringing", self.invite_to_ringing_ms)?;
+        line(f, "INVITE to answer", self.invite_to_answer_ms)?;
+        line(f, "BYE to 200", self.bye_to_ok_ms)?;
+        line(f, "generator late by", self.generator_late_ms)
+    }
+}
+
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let part = if self.steady { "steady part" } else { "whole run" };
+        writeln!(f, "{part}: {:.1} s, {} calls ended", self.seconds, self.calls_ended)?;
+        for (name, cost) in
+            [("gateway", self.gateway), ("carrier", self.carrier), ("generator", self.generator)]
+        {
+            let Some(cost) = cost else { continue };
+            let mut text = String::new();
+            if let Some(each) = cost.cpu_us_per_call {
+                write!(text, ", {each:.0} µs a call")?;
+            }
+            let Cost { cpu_seconds, cpu_share, rss_kib, .. } = cost;
+            let share = cpu_share * 100.0;
+            writeln!(
+                f,
+                "  {name:<10} {cpu_seconds:.2} s of CPU, {share:.1} % of a core{text}, {rss_kib} KiB resident"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn reasons(f: &mut fmt::Formatter<'_>, failed: &BTreeMap<String, u64>) -> fmt::Result {
+    failed.iter().try_for_each(|(reason, count)| writeln!(f, "  {count} × {reason}"))
+}
+
+fn line(f: &mut fmt::Formatter<'_>, what: &str, latency: Option<Percentiles>) -> fmt::Result {
+    let Some(Percentiles { p50, p90, p99, p999, max, .. }) = latency else { return Ok(()) };
+    writeln!(
+        f,
+        "  {what:<18} p50 {p50:>8.2} ms  p90 {p90:>8.2}  p99 {p99:>8.2}  p99.9 {p999:>8.2}  max {max:>8.2}"
+    )
+}
+
+/// Counts here are far below 2^53.
+#[allow(clippy::cast_precision_loss)]
+fn float(count: u64) -> f64 {
+    count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(failed: &[(&str, u64)]) -> Report {
+        let mut tally = Tally { attempted: 100, answered: 99, completed: 99, ..Tally::default() };
+        for (reason, count) in failed {
+            (0..*count).for_each(|_| tally.fail((*reason).to_owned()));
+        }
+        (1..=99).for_each(|ms| tally.answer.record(Duration::from_millis(ms)));
+        let sessions = SessionReport {
+            wanted: 10,
+            opened: 10,
+            failed: BTreeMap::new(),
+            lost: 0,
+            renewed: 0,
+            renewals_refused: 0,
+            opening_seconds: 0.5,
+            opening_ms: None,
+            opening_cpu_us_per_session: Some(55.0),
+        };
+        let calls = CallReport::new(&tally, 200.0, Duration::from_secs(5));
+        let start = Instant::now();
+        let usage = |ms, rss_kib| Usage { cpu: Duration::from_millis(ms), rss_kib };
+        let sample = |seconds, ended, usage| Sample {
+            at: start + Duration::from_secs(seconds),
+            ended,
+            gateway: Some(usage),
+            carrier: None,
+            generator: None,
+        };
+        let window = sample(0, 0, usage(100, 1000)).until(sample(10, 2000, usage(800, 1640)), true);
+        let memory = Memory::new(usage(0, 1000), usage(0, 1500), usage(0, 1640), 10);
+        let ok = Report::is_ok(&sessions, &calls);
+        Report { ok, sessions, calls, window, memory: Some(memory) }
+    }
+
+    #[test]
+    fn cost_is_what_was_used_between_two_samples_by_the_calls_that_ended() {
+        let report = report(&[]);
+        let cost = report.window.gateway.unwrap();
+        assert!((cost.cpu_us_per_call.unwrap() - 350.0).abs() < 0.001);
+        assert!((cost.cpu_share - 0.07).abs() < 1e-9);
+        assert!((report.memory.unwrap().kib_per_session - 64.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn people_read_figures_and_reasons() {
+        let text = report(&[("402 wallet.insufficient_funds", 1)]).to_string();
+        for part in [
+            "sessions: 10 of 10 in 0.5 s (20/s), 55 µs",
+            "calls: 100 attempted, 99 answered, 99 completed, 0 refused as expected, 1 failed",
+            "  1 × 402 wallet.insufficient_funds",
+            "INVITE to answer   p50    50.0",
+            "350 µs a call",
+            "64.00 KiB a session",
+            "NOT all as it should be",
+        ] {
+            assert!(text.contains(part), "{part:?} is missing in\n{text}");
+        }
+    }
+
+    #[test]
+    fn programs_read_json() {
+        let json = serde_json::to_value(report(&[("no final response", 1)])).unwrap();
+        assert_eq!(json["calls"]["failed"]["no final response"], 1);
+        assert_eq!(json["calls"]["invite_to_answer_ms"]["count"], 99);
+        assert_eq!(json["window"]["calls_ended"], 2000);
+        assert_eq!(json["ok"], false);
+    }
+
+    #[test]
+    fn a_call_that_never_ended_is_not_as_it_should_be() {
+        assert!(!report(&[]).ok, "100 attempted, 99 completed");
+    }
+}

@@ -1,0 +1,134 @@
+//! A database that does not take writes for a while: nothing is lost, and nobody waits for ever.
+
+use std::time::{Duration, Instant};
+
+use sautikit_core::ids::WorkspaceId;
+use sautikit_store::{QUEUE_MAX, Urgency, Write, WriteError, Writer, Written};
+use tokio::time::{sleep, timeout};
+
+use crate::common::{
+    Place, answer, answered, assert_invariants, close, ended, now, number_of, ring, ringing,
+    workspace,
+};
+
+async fn pay(writer: &Writer, ws: WorkspaceId) -> Result<Written, WriteError> {
+    now(writer, close(&ended(answered(ringing(ws), 10), 10))).await
+}
+
+#[tokio::test]
+async fn a_locked_database_loses_no_debit_and_gives_answers_back() {
+    let place = Place::new();
+    let store = place.serve().await;
+    let ws = workspace(&store, 10_000).await;
+    let writer = store.start_writer().await.unwrap();
+    pay(&writer, ws).await.unwrap();
+    let mut raw = place.raw().await;
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut raw).await.unwrap();
+    let locked = Instant::now();
+    let (mut closes, mut answers) = (Vec::new(), Vec::new());
+    for _ in 0..40 {
+        let call = answered(ringing(ws), 10);
+        closes.push(writer.submit(close(&ended(call, 10)), Urgency::Soon));
+        answers.push(writer.submit(answer(&answered(ringing(ws), 10)), Urgency::Now));
+    }
+    answers.push(writer.submit(Write::Read(ws), Urgency::Now));
+    for receipt in answers {
+        assert_eq!(receipt.await, Err(WriteError::Unavailable));
+    }
+    let waited = locked.elapsed();
+    assert!(waited >= Duration::from_secs(2) && waited < Duration::from_secs(4), "{waited:?}");
+    // Readers go on, and so does what can wait.
+    assert_eq!(store.wallet(ws).await.unwrap().unwrap().balance.get(), 9_990);
+    assert_eq!(writer.waiting(), 40);
+    sleep(Duration::from_secs(2)).await;
+    sqlx::query("ROLLBACK").execute(&mut raw).await.unwrap();
+    for receipt in closes {
+        assert_eq!(receipt.await, Ok(Written::Posted));
+    }
+    assert_eq!(store.wallet(ws).await.unwrap().unwrap().balance.get(), 9_590);
+    let answered = "SELECT count(*) FROM calls WHERE ended_at IS NULL";
+    assert_eq!(number_of(&mut raw, answered).await, 0, "an answer that was given back");
+    assert_eq!(pay(&writer, ws).await, Ok(Written::Posted));
+    assert_invariants(&mut raw).await;
+}
+
+#[tokio::test]
+async fn a_full_queue_says_so_at_once_and_keeps_room_for_closes() {
+    let place = Place::new();
+    let store = place.serve().await;
+    let ws = workspace(&store, 10_000).await;
+    let writer = store.start_writer().await.unwrap();
+    let mut raw = place.raw().await;
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut raw).await.unwrap();
+    let call = ringing(ws);
+    let mut taken = 0;
+    while writer.submit_unwatched(ring(&call), Urgency::Lazy).is_ok() {
+        taken += 1;
+    }
+    assert!(taken >= QUEUE_MAX * 3 / 4 && taken < QUEUE_MAX, "{taken}");
+    assert_eq!(now(&writer, answer(&answered(call, 10))).await, Err(WriteError::QueueFull));
+    let receipt = writer.submit(close(&ended(answered(ringing(ws), 10), 10)), Urgency::Soon);
+    sqlx::query("ROLLBACK").execute(&mut raw).await.unwrap();
+    assert_eq!(receipt.await, Ok(Written::Posted));
+}
+
+#[tokio::test]
+async fn shutting_down_commits_what_is_queued_and_takes_no_more() {
+    let place = Place::new();
+    let store = place.serve().await;
+    let ws = workspace(&store, 10_000).await;
+    let writer = store.start_writer().await.unwrap();
+    for _ in 0..500 {
+        let call = ended(answered(ringing(ws), 10), 10);
+        writer.submit_unwatched(close(&call), Urgency::Lazy).unwrap();
+    }
+    timeout(Duration::from_secs(20), writer.shut_down()).await.unwrap();
+    assert_eq!(store.wallet(ws).await.unwrap().unwrap().balance.get(), 5_000);
+    assert_eq!(pay(&writer, ws).await, Err(WriteError::Stopped));
+    timeout(Duration::from_secs(1), writer.shut_down()).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_in_no_hurry_waits_no_longer_than_it_may() {
+    let place = Place::new();
+    let store = place.serve().await;
+    let ws = workspace(&store, 10_000).await;
+    let writer = store.start_writer().await.unwrap();
+    for (urgency, least) in [(Urgency::Now, 0), (Urgency::Soon, 20), (Urgency::Lazy, 245)] {
+        // From a writer that sleeps without a clock, and from one that has just worked.
+        for pause in [100, 0] {
+            sleep(Duration::from_millis(pause)).await;
+            let begun = Instant::now();
+            let call = ended(answered(ringing(ws), 10), 10);
+            writer.submit(close(&call), urgency).await.unwrap();
+            let waited = begun.elapsed();
+            assert!(waited >= Duration::from_millis(least), "{urgency:?} {waited:?}");
+            // A slow disk may add to it, a forgotten item would never come.
+            assert!(waited < Duration::from_millis(least + 2_000), "{urgency:?} {waited:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_tool_and_the_writer_take_turns() {
+    let place = Place::new();
+    let store = place.serve().await;
+    let ws = workspace(&store, 10_000).await;
+    let tool = sautikit_store::open(&place.url(), sautikit_store::Role::Tool).await.unwrap();
+    let writer = store.start_writer().await.unwrap();
+    let crediting = async {
+        for n in 0..50 {
+            tool.credit(ws, sautikit_core::money::Minor::new(10), &format!("{n}"), "")
+                .await
+                .unwrap();
+        }
+    };
+    let paying = async {
+        for _ in 0..50 {
+            pay(&writer, ws).await.unwrap();
+        }
+    };
+    tokio::join!(crediting, paying);
+    assert_eq!(store.wallet(ws).await.unwrap().unwrap().balance.get(), 10_000);
+    assert_invariants(&mut place.raw().await).await;
+}

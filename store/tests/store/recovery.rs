@@ -1,0 +1,68 @@
+//! What a node finds that starts after another one died.
+
+use sautikit_core::money::Minor;
+use sautikit_store::{Talked, Write};
+
+use crate::common::{
+    Place, answer, answered, assert_invariants, close, ended, now, number_of, ring, ringing,
+    workspace,
+};
+
+#[tokio::test]
+async fn answered_calls_are_found_with_their_last_sign_of_life() {
+    let place = Place::new();
+    let store = place.serve().await;
+    let ws = workspace(&store, 1_000).await;
+    let writer = store.start_writer().await.unwrap();
+    let (live, silent, over) =
+        (answered(ringing(ws), 450), answered(ringing(ws), 5), answered(ringing(ws), 25));
+    for call in [&live, &silent, &over] {
+        now(&writer, answer(call)).await.unwrap();
+    }
+    let rings = ringing(ws);
+    now(&writer, ring(&rings)).await.unwrap();
+    now(&writer, close(&ended(over.clone(), 25))).await.unwrap();
+    let sign = |call, talked_ms, held| Talked { call, talked_ms, held: Minor::new(held) };
+    // The second sign is late: talked time never goes back.
+    for signs in
+        [vec![sign(live.id, 9_000, 500), sign(over.id, 1, 1)], vec![sign(live.id, 4_000, 500)]]
+    {
+        now(&writer, Write::Talked(signs)).await.unwrap();
+    }
+    drop((store, writer));
+
+    let store = place.serve().await;
+    let orphans = store.orphans().await.unwrap();
+    let found: Vec<_> = orphans.iter().map(|o| (o.call.id, o.talked_ms, o.held.get())).collect();
+    assert_eq!(found, [(live.id, 9_000, 500), (silent.id, 0, 5)]);
+    assert_eq!(orphans[0].call, live);
+    assert_eq!(orphans[0].dialog, "{\"call_id\":\"x\"}");
+    let unanswered = store.unanswered_orphans().await.unwrap();
+    assert_eq!(unanswered, [rings.clone()]);
+
+    let writer = store.start_writer().await.unwrap();
+    now(&writer, close(&ended(live, 45))).await.unwrap();
+    now(&writer, close(&ended(silent, 0))).await.unwrap();
+    now(&writer, close(&ended(rings, 0))).await.unwrap();
+    assert!(store.orphans().await.unwrap().is_empty());
+    assert!(store.unanswered_orphans().await.unwrap().is_empty());
+    assert_invariants(&mut place.raw().await).await;
+}
+
+#[tokio::test]
+async fn holds_of_ended_calls_are_cleared_away() {
+    let place = Place::new();
+    let store = place.serve().await;
+    let ws = workspace(&store, 1_000).await;
+    let writer = store.start_writer().await.unwrap();
+    let calls: Vec<_> = (0..3).map(|_| answered(ringing(ws), 25)).collect();
+    for call in &calls {
+        now(&writer, answer(call)).await.unwrap();
+    }
+    now(&writer, close(&ended(calls[0].clone(), 25))).await.unwrap();
+    let mut raw = place.raw().await;
+    assert_eq!(number_of(&mut raw, "SELECT count(*) FROM open_holds").await, 2);
+    writer.shut_down().await;
+    assert_eq!(number_of(&mut raw, "SELECT count(*) FROM holds").await, 2);
+    assert_eq!(store.wallet(ws).await.unwrap().unwrap().held.get(), 50);
+}
