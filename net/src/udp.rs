@@ -159,7 +159,8 @@ impl Sender {
                 Err(error) => SendError::Io(error),
             }
         };
-        metrics::counter!("sautikit_udp_send_errors_total", "reason" => failed.label()).increment(1);
+        metrics::counter!("sautikit_udp_send_errors_total", "reason" => failed.label())
+            .increment(1);
         Err(failed)
     }
 }

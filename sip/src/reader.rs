@@ -5,6 +5,7 @@
 //! limits of `sautikit_core::limits`. What it refuses is answered here, without state, where an answer can be
 //! addressed; a response, an ACK or noise is dropped. One pass over the lines, one copy of
 //! the head, the body as a slice of the input.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use std::net::SocketAddr;
 

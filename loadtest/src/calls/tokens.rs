@@ -20,10 +20,9 @@ const ANSWER_MAX_BYTES: usize = 64 * 1024;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// See the [module](self).
-#[expect(clippy::large_enum_variant, reason = "there is one in the process")]
 pub(super) enum Mint {
     Keys { keys: Box<Keys>, workspace: WorkspaceId },
-    Http { client: Client<HttpConnector, Full<Bytes>>, url: Uri, authorization: HeaderValue },
+    Http { client: Box<Client<HttpConnector, Full<Bytes>>>, url: Uri, authorization: HeaderValue },
 }
 
 /// Why there is no token.
@@ -58,7 +57,7 @@ impl Mint {
         let mut authorization =
             HeaderValue::from_str(&format!("Bearer {api_key}")).map_err(|_| SourceError::ApiKey)?;
         authorization.set_sensitive(true);
-        let client = Client::builder(TokioExecutor::new()).build_http();
+        let client = Box::new(Client::builder(TokioExecutor::new()).build_http());
         Ok(Self::Http { client, url, authorization })
     }
 

@@ -74,6 +74,8 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct State {
     items: VecDeque<Item>,
+    /// Taken by the writer and not settled yet.
+    in_hand: usize,
     /// When the most urgent item wants its commit.
     due: Option<Instant>,
     /// The writer sleeps without a clock: the first item must wake it.
@@ -132,7 +134,8 @@ impl Queue {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.state().items.len()
+        let state = self.state();
+        state.items.len() + state.in_hand
     }
 
     /// Waits until something is due and takes what is queued; `None` once closed and empty.
@@ -141,9 +144,14 @@ impl Queue {
         loop {
             let look_at = {
                 let mut state = self.state();
+                state.in_hand = 0;
                 let now = Instant::now();
                 match state.due {
-                    Some(due) if due <= now || state.closed => return Some(state.take()),
+                    Some(due) if due <= now || state.closed => {
+                        let batch = state.take();
+                        state.in_hand = batch.writes.len() + batch.reads.len();
+                        return Some(batch);
+                    }
                     Some(due) => Some(due.min(now + LOOK_EVERY)),
                     None if state.closed => return None,
                     None if idle => {
@@ -163,6 +171,7 @@ impl Queue {
     /// Puts a batch that could not be committed back in front.
     pub(super) fn restore(&self, batch: Batch) {
         let mut state = self.state();
+        state.in_hand = 0;
         let items = batch.writes.into_iter().chain(batch.reads);
         for item in items.rev().filter(|item| !item.given_up) {
             state.items.push_front(item);
@@ -184,7 +193,8 @@ impl Queue {
 
     /// When the next of the queued is given up.
     pub(super) fn next_expiry(&self) -> Option<Instant> {
-        self.state().items.iter().filter_map(Item::expires_at).min()
+        // All have the same patience, so the first in the queue is the first to lose it.
+        self.state().items.iter().find_map(Item::expires_at)
     }
 
     pub(super) fn close(&self) {

@@ -63,3 +63,8 @@ pub(super) const CLEAR_ALL: &str = "DELETE FROM holds WHERE EXISTS (SELECT 1 FRO
 
 /// One workspace's balance; no row where there is no such workspace.
 pub(super) const BALANCE: &str = "SELECT balance_minor FROM wallets WHERE workspace_id = ?1";
+
+/// Whether there is such a workspace, and whether its ledger has such a key.
+pub(super) const LOOK_AGAIN: &str = "SELECT \
+     EXISTS (SELECT 1 FROM workspaces WHERE id = ?1), \
+     EXISTS (SELECT 1 FROM ledger WHERE workspace_id = ?1 AND idempotency_key = ?2)";

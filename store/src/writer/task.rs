@@ -18,6 +18,8 @@ use crate::open::{Place, extended_code, primary_code};
 
 /// The first and the longest wait before a failed commit is tried again.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
+/// Those whose patience ends are told in steps of this.
+const EXPIRE_EVERY: Duration = Duration::from_millis(20);
 /// So many ended calls are cleared away at once.
 const CLEAR_AT: usize = 512;
 /// A failure that lasts is logged this often.
@@ -115,7 +117,10 @@ impl Task {
             }
             match self.execute(&mut part).await {
                 Outcome::Done => self.done(part),
-                Outcome::Refused(refusal) if part.len() == 1 => refuse(part, refusal),
+                Outcome::Refused(refusal) if part.len() == 1 => {
+                    let refusal = self.look_again(&part[0].write, refusal).await;
+                    refuse(part, refusal);
+                }
                 Outcome::Refused(_) => {
                     let second = part.split_off(part.len() / 2);
                     parts.push(second);
@@ -130,6 +135,28 @@ impl Task {
         }
         if let Err((reads, error)) = self.read(reads).await {
             self.try_later(Batch { writes: Vec::new(), reads }, &error).await;
+        }
+    }
+
+    /// The balance is checked before anything else, so a debit that is there already, or whose
+    /// workspace is not, may look like an overdraft at first.
+    async fn look_again(&mut self, write: &Write, refusal: Refusal) -> Refusal {
+        let (Write::Close { call, debit: Some(debit), .. }, Refusal::Error(WriteError::Overdraft)) =
+            (write, &refusal)
+        else {
+            return refusal;
+        };
+        let Ok(mut connection) = self.take_connection().await else { return refusal };
+        let found = sqlx::query_as::<_, (bool, bool)>(sql::LOOK_AGAIN)
+            .bind(call.workspace.as_uuid())
+            .bind(&debit.idempotency_key)
+            .fetch_one(&mut connection)
+            .await;
+        self.keep(connection, found.as_ref().err());
+        match found {
+            Ok((true, true)) => Refusal::Exists,
+            Ok((false, _)) => Refusal::Error(WriteError::UnknownWorkspace),
+            _ => refusal,
         }
     }
 
@@ -191,6 +218,8 @@ impl Task {
             let queued = self.queue.next_expiry();
             let next = part.iter().filter(|item| !item.given_up).filter_map(Item::expires_at);
             let Some(expiry) = next.chain(queued).min() else { return execution.await };
+            // Looked at in steps: each look goes through the queue.
+            let expiry = expiry.max(Instant::now() + EXPIRE_EVERY);
             if let Ok(outcome) = timeout_at(expiry.into(), &mut execution).await {
                 return outcome;
             }

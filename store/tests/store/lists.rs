@@ -1,4 +1,5 @@
 //! Lists and reads: pages that stay right, filters, and nothing of another workspace.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use sautikit_core::cause::CallStatus;
 use sautikit_core::ids::{CallId, WorkspaceId};

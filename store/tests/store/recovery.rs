@@ -38,7 +38,7 @@ async fn answered_calls_are_found_with_their_last_sign_of_life() {
     assert_eq!(orphans[0].call, live);
     assert_eq!(orphans[0].dialog, "{\"call_id\":\"x\"}");
     let unanswered = store.unanswered_orphans().await.unwrap();
-    assert_eq!(unanswered, [rings.clone()]);
+    assert_eq!(unanswered, std::slice::from_ref(&rings));
 
     let writer = store.start_writer().await.unwrap();
     now(&writer, close(&ended(live, 45))).await.unwrap();
