@@ -94,7 +94,8 @@ async fn a_call_that_the_caller_ends_is_recorded_and_billed_by_the_second() {
     let seen = carrier.talked(&peer, bye.at).as_secs_f64();
     let seconds = f64::from(u32::try_from(seconds).unwrap());
     assert!((seen - 1.0..=seen + 1.0).contains(&seconds), "{seconds} s billed, {seen} s talked");
-    let kinds: Vec<_> = row["events"].as_array().unwrap().iter().map(|each| &each["kind"]).collect();
+    let kinds: Vec<_> =
+        row["events"].as_array().unwrap().iter().map(|each| &each["kind"]).collect();
     assert_eq!(kinds, ["call.started", "call.answered", "call.completed"]);
 
     let cost = row["cost_minor"].as_i64().unwrap();
@@ -127,7 +128,10 @@ async fn the_carriers_invite_says_who_calls_and_nothing_that_the_browser_made_up
     assert_eq!(phone.outcome(&mut call).await.status(), Some(200));
     let invite = carrier.invite_to(THEIRS).await;
     let text = invite.to_string();
-    assert!(!text.contains("evil") && !text.contains("forged") && !text.contains("99999"), "{text}");
+    assert!(
+        !text.contains("evil") && !text.contains("forged") && !text.contains("99999"),
+        "{text}"
+    );
     assert!(!text.contains(&workspace.id) && !text.contains("192.0.2.1"), "{text}");
     assert_eq!(invite.uri(), format!("sip:{THEIRS}@{};user=phone", carrier.address()));
     assert!(invite.must("from").contains(&format!("sip:{OURS}@{}", gateway.sip)), "{text}");
@@ -210,7 +214,14 @@ async fn a_carriers_refusal_is_passed_on_and_named() {
         let peer = carrier.invite_to(&number).await.call_id().to_owned();
         carrier.request("ACK", &peer).await;
         let row = gateway.ended_calls(&workspace, count + 1).await.remove(0);
-        is(&row, &[("status", json!(name)), ("hangup_cause", json!(cause)), ("hangup_by", json!("callee"))]);
+        is(
+            &row,
+            &[
+                ("status", json!(name)),
+                ("hangup_cause", json!(cause)),
+                ("hangup_by", json!("callee")),
+            ],
+        );
         let code = if name == "failed" { json!(status) } else { Value::Null };
         is(&row, &[("failure_code", code), ("cost_minor", json!(0))]);
     }
@@ -308,7 +319,9 @@ async fn a_repeated_invite_of_the_browser_is_no_second_call() {
     phone.send(text.clone()).await;
     phone.find("ringing", |sip| sip.answers("INVITE", &id) && sip.status() == Some(180)).await;
     phone.send(text).await;
-    phone.find("ringing again", |sip| sip.answers("INVITE", &id) && sip.status() == Some(180)).await;
+    phone
+        .find("ringing again", |sip| sip.answers("INVITE", &id) && sip.status() == Some(180))
+        .await;
     assert_eq!(carrier.calls(), 1);
     assert_eq!(gateway.wallet(&workspace).await, (10_000, 5));
 }
@@ -492,14 +505,13 @@ async fn another_tenant_cannot_touch_a_call_whose_identifiers_it_knows() {
     let other = gateway.place.workspace(10_000, &["+254700000002"]);
     let mut phone = Phone::of(&gateway, &workspace).await;
     let mut call = phone.talk(THEIRS).await;
-    let mut thief =
-        until("the new workspace", async || {
-            let ask = Ask::post("/v1/sip/token").bearer(&other.key);
-            let reply = ask.send(gateway.http).await;
-            let token = (reply.status == 200).then(|| reply.json()["token"].clone())?;
-            Phone::open(&gateway, token.as_str().unwrap(), &other.id).await.ok()
-        })
-        .await;
+    let mut thief = until("the new workspace", async || {
+        let ask = Ask::post("/v1/sip/token").bearer(&other.key);
+        let reply = ask.send(gateway.http).await;
+        let token = (reply.status == 200).then(|| reply.json()["token"].clone())?;
+        Phone::open(&gateway, token.as_str().unwrap(), &other.id).await.ok()
+    })
+    .await;
     let id = call.invite.call_id().to_owned();
     for method in ["BYE", "INVITE", "REFER", "INFO", "UPDATE"] {
         thief.send(call.in_dialog(method, "thief.invalid")).await;

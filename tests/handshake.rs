@@ -173,9 +173,10 @@ async fn without_the_subprotocol_sip_there_is_no_socket() {
     let token = gateway.token(&workspace, Value::Null).await;
     let path = format!("/?token={token}");
     for offered in [None, Some("SIP"), Some("chat, msrp")] {
-        let ask = offered.map_or_else(|| upgrade(&path), |offered| {
-            upgrade(&path).header("sec-websocket-protocol", offered)
-        });
+        let ask = offered.map_or_else(
+            || upgrade(&path),
+            |offered| upgrade(&path).header("sec-websocket-protocol", offered),
+        );
         let reply = ask.send(gateway.ws).await;
         assert_eq!(reply.refusal(), (400, "handshake.subprotocol".to_owned()), "{offered:?}");
         cors(&reply);
@@ -201,9 +202,8 @@ async fn only_listed_origins_are_let_in_where_there_is_a_list() {
     }
     for origin in [Some("https://app.example.com"), None] {
         let ask = Ask::get(&format!("/{query}"));
-        let ask = origin.map_or_else(|| Ask::get(&format!("/{query}")), |origin| {
-            ask.header("origin", origin)
-        });
+        let ask = origin
+            .map_or_else(|| Ask::get(&format!("/{query}")), |origin| ask.header("origin", origin));
         assert_eq!(ask.send(gateway.ws).await.status, 204, "{origin:?}");
     }
 }
@@ -278,7 +278,8 @@ async fn sessions_have_a_limit_for_the_workspace_and_for_the_node() {
         "{error:?}"
     );
     phones.pop().unwrap().close(1000).await;
-    until("the freed place", async || Phone::open(&gateway, &token, &workspace.id).await.ok()).await;
+    until("the freed place", async || Phone::open(&gateway, &token, &workspace.id).await.ok())
+        .await;
 }
 
 #[tokio::test]
@@ -363,10 +364,8 @@ async fn messages_come_in_text_binary_and_fragments_alike() {
     }
     let ids: Vec<_> = answers.iter().map(Sip::call_id).collect();
     assert_eq!(ids, ["text", "binary", "parts", "no-length"]);
-    let told: Vec<_> = answers
-        .iter()
-        .map(|answer| (answer.status(), answer.must("contact").to_owned()))
-        .collect();
+    let told: Vec<_> =
+        answers.iter().map(|answer| (answer.status(), answer.must("contact").to_owned())).collect();
     assert!(told.iter().all(|each| *each == told[0] && each.0 == Some(200)), "{told:?}");
 }
 
@@ -458,8 +457,16 @@ async fn unreadable_messages_are_refused_or_ignored_and_the_session_goes_on() {
         ("CSeq too large", good.replace("1 REGISTER", "4294967296 REGISTER"), &[400]),
         ("a huge length", good.replace("Content-Length: 0", "Content-Length: 4294967296"), &[400]),
         ("a body that is missing", good.replace("Content-Length: 0", "Content-Length: 10"), &[400]),
-        ("too many headers", good.replace("CSeq", &format!("{}CSeq", "X: y\r\n".repeat(200))), &[400, 513]),
-        ("a long line", good.replace("CSeq", &format!("X: {}\r\nCSeq", "y".repeat(20_000))), &[400, 513]),
+        (
+            "too many headers",
+            good.replace("CSeq", &format!("{}CSeq", "X: y\r\n".repeat(200))),
+            &[400, 513],
+        ),
+        (
+            "a long line",
+            good.replace("CSeq", &format!("X: {}\r\nCSeq", "y".repeat(20_000))),
+            &[400, 513],
+        ),
         ("an extension", good.replace("CSeq", "Require: teleport\r\nCSeq"), &[420]),
         ("a NUL", good.replace("sip:sip.", "sip:\0sip."), &[400]),
         ("no From", good.replace("From:", "Xfrom:"), &[400]),

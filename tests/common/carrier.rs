@@ -137,9 +137,9 @@ impl Carrier {
                 changed.await;
             }
         };
-        tokio::time::timeout(PATIENCE, search)
-            .await
-            .unwrap_or_else(|_| panic!("the carrier waits for {what}; it heard {:#?}", self.heard()))
+        tokio::time::timeout(PATIENCE, search).await.unwrap_or_else(|_| {
+            panic!("the carrier waits for {what}; it heard {:#?}", self.heard())
+        })
     }
 
     /// The first INVITE to this number.

@@ -84,8 +84,9 @@ impl Ask {
 
 impl Reply {
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_slice(&self.body)
-            .unwrap_or_else(|error| panic!("{error} in the body of {}: {:?}", self.status, self.body))
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| {
+            panic!("{error} in the body of {}: {:?}", self.status, self.body)
+        })
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {

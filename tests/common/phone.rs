@@ -210,7 +210,12 @@ impl Phone {
     pub(crate) fn register_request(&self, user: &str, more: &str) -> String {
         let contact =
             format!("Contact: <sip:{}@{};transport=ws>;expires=300\r\n{more}", unique(), self.host);
-        self.request("REGISTER", &format!("sip:{DOMAIN}"), &format!("sip:{user}@{DOMAIN}"), &contact)
+        self.request(
+            "REGISTER",
+            &format!("sip:{DOMAIN}"),
+            &format!("sip:{user}@{DOMAIN}"),
+            &contact,
+        )
     }
 
     /// Registers for its own address; `more` is whole lines.

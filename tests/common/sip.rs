@@ -47,10 +47,7 @@ impl Sip {
 
     pub(crate) fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
         let name = name.to_ascii_lowercase();
-        self.headers
-            .iter()
-            .filter(move |(each, _)| *each == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().filter(move |(each, _)| *each == name).map(|(_, value)| value.as_str())
     }
 
     pub(crate) fn must(&self, name: &str) -> &str {
@@ -95,7 +92,13 @@ impl Sip {
 
     /// The response to this request: what it must copy, a To tag where one is given, and more
     /// lines, each with its line end.
-    pub(crate) fn response(&self, status: u16, to_tag: Option<&str>, more: &str, body: &str) -> String {
+    pub(crate) fn response(
+        &self,
+        status: u16,
+        to_tag: Option<&str>,
+        more: &str,
+        body: &str,
+    ) -> String {
         let mut out = format!("SIP/2.0 {status} Because\r\n");
         for via in self.all("via") {
             out.push_str(&format!("Via: {via}\r\n"));
