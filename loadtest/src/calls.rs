@@ -28,7 +28,7 @@ pub use tokens::SourceError;
 
 use alarm::Alarm;
 use load::{Load, Plan};
-use process::{Usage, usage};
+use process::usage;
 use report::{CallReport, Memory, Report, Sample, SessionReport, Window};
 use schedule::Schedule;
 use sessions::{Hub, Opening, open_all};
@@ -81,7 +81,8 @@ pub fn run(settings: &Settings) -> Result<bool, CallsError> {
 async fn drive(settings: &Settings) -> Result<Report, CallsError> {
     let gate = settings.gate()?;
     let schedule = settings.schedule();
-    let before = settings.sample(0)?;
+    settings.check_processes()?;
+    let before = settings.sample(0);
     let bar = ProgressBar::new(u64::from(settings.sessions)).with_style(style());
     bar.set_prefix("sessions");
     let began = Instant::now();
@@ -93,7 +94,7 @@ async fn drive(settings: &Settings) -> Result<Report, CallsError> {
     if opening.opened.is_empty() {
         return Err(CallsError::NoSession(opening.failed));
     }
-    let open = settings.sample(0)?;
+    let open = settings.sample(0);
     let Opening { opened, failed, latency } = opening;
     let count = u64::try_from(opened.len()).unwrap_or(u64::MAX);
     let (browsers, wired) = opened.into_iter().map(sessions::Opened::split).unzip();
@@ -121,7 +122,9 @@ async fn drive(settings: &Settings) -> Result<Report, CallsError> {
     };
     let calls = CallReport::new(&tally, settings.rate, plan.hold);
     let memory = match (before.gateway, open.gateway, end.gateway) {
-        (Some(before), Some(open), Some(end)) => Some(Memory::new(before, open, end, count)),
+        (Some(before), Some(open), Some(end)) => {
+            Some(Memory::new((before, open, end), count, calls.attempted > 0))
+        }
         _ => None,
     };
     Ok(Report { ok: Report::is_ok(&sessions, &calls), sessions, calls, window, memory })
@@ -138,7 +141,7 @@ async fn watch(
     let steady = plan.start + if idle { Duration::ZERO } else { plan.hold + STEADY_AFTER };
     let bar = ProgressBar::new(plan.schedule.total()).with_style(style());
     bar.set_prefix(if idle { "idle" } else { "calls" });
-    let first = settings.sample(0)?;
+    let first = settings.sample(0);
     let (mut from, mut to) = (None, None);
     let mut ticks = tokio::time::interval(TICK);
     let mut stopping = false;
@@ -155,10 +158,10 @@ async fn watch(
                 let now = now.into_std();
                 let tally = hub.act(|load, _| show(&bar, &load.tally));
                 if from.is_none() && now >= steady {
-                    from = Some(settings.sample(tally)?);
+                    from = Some(settings.sample(tally));
                 }
                 if to.is_none() && now >= last {
-                    to = Some(settings.sample(tally)?);
+                    to = Some(settings.sample(tally));
                 }
                 let over = hub.act(|load, _| load.is_over());
                 if over && (stopping || now >= last) {
@@ -168,7 +171,7 @@ async fn watch(
         }
     }
     bar.finish_and_clear();
-    let end = settings.sample(hub.act(|load, _| ended(&load.tally)))?;
+    let end = settings.sample(hub.act(|load, _| ended(&load.tally)));
     let steady =
         from.zip(to).filter(|(from, to)| to.at.saturating_duration_since(from.at) >= STEADY_MIN);
     let window = match steady {
@@ -199,19 +202,23 @@ fn style() -> ProgressStyle {
 }
 
 impl Settings {
-    fn sample(&self, ended: u64) -> Result<Sample, CallsError> {
-        let of = |pid: Option<u32>| -> Result<Option<Usage>, CallsError> {
-            let Some(pid) = pid else { return Ok(None) };
-            let read = usage(&pid.to_string());
-            read.map(Some).map_err(|source| CallsError::Process { pid, source })
-        };
-        Ok(Sample {
+    fn check_processes(&self) -> Result<(), CallsError> {
+        for pid in [self.gateway_pid, self.carrier_pid].into_iter().flatten() {
+            usage(&pid.to_string()).map_err(|source| CallsError::Process { pid, source })?;
+        }
+        Ok(())
+    }
+
+    /// A process that has died since is left out: its calls and sessions tell of it.
+    fn sample(&self, ended: u64) -> Sample {
+        let of = |pid: Option<u32>| usage(&pid?.to_string()).ok();
+        Sample {
             at: Instant::now(),
             ended,
-            gateway: of(self.gateway_pid)?,
-            carrier: of(self.carrier_pid)?,
+            gateway: of(self.gateway_pid),
+            carrier: of(self.carrier_pid),
             generator: usage("self").ok(),
-        })
+        }
     }
 
     fn plan(&self, schedule: Schedule, start: Instant) -> Plan {

@@ -82,7 +82,7 @@ pub(super) struct Memory {
     pub(super) before_kib: u64,
     pub(super) sessions_open_kib: u64,
     pub(super) end_kib: u64,
-    /// (end − before) / sessions; of an idle run the memory of a session.
+    /// What the sessions added: at the end of an idle run, else before the first call.
     pub(super) kib_per_session: f64,
 }
 
@@ -142,8 +142,14 @@ impl CallReport {
 }
 
 impl Memory {
-    pub(super) fn new(before: Usage, open: Usage, end: Usage, sessions: u64) -> Self {
-        let grown = end.rss_kib.saturating_sub(before.rss_kib);
+    /// `calls`: whether there were any, whose memory is no session's.
+    pub(super) fn new(
+        (before, open, end): (Usage, Usage, Usage),
+        sessions: u64,
+        calls: bool,
+    ) -> Self {
+        let with_sessions = if calls { open } else { end };
+        let grown = with_sessions.rss_kib.saturating_sub(before.rss_kib);
         Self {
             before_kib: before.rss_kib,
             sessions_open_kib: open.rss_kib,
@@ -294,7 +300,7 @@ mod tests {
             generator: None,
         };
         let window = sample(0, 0, usage(100, 1000)).until(sample(10, 2000, usage(800, 1640)), true);
-        let memory = Memory::new(usage(0, 1000), usage(0, 1500), usage(0, 1640), 10);
+        let memory = Memory::new((usage(0, 1000), usage(0, 1500), usage(0, 1640)), 10, false);
         let ok = Report::is_ok(&sessions, &calls);
         Report { ok, sessions, calls, window, memory: Some(memory) }
     }
@@ -306,6 +312,9 @@ mod tests {
         assert!((cost.cpu_us_per_call.unwrap() - 350.0).abs() < 0.001);
         assert!((cost.cpu_share - 0.07).abs() < 1e-9);
         assert!((report.memory.unwrap().kib_per_session - 64.0).abs() < 1e-9);
+        let usage = |rss_kib| Usage { cpu: Duration::ZERO, rss_kib };
+        let busy = Memory::new((usage(1000), usage(1500), usage(1640)), 10, true);
+        assert!((busy.kib_per_session - 50.0).abs() < 1e-9);
     }
 
     #[test]
