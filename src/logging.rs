@@ -13,7 +13,8 @@ pub(crate) fn is_filter(filter: &str) -> bool {
 
 /// Starts logging for the whole process; called once. A second call changes nothing.
 pub(crate) fn start(log: &Log) {
-    let filter = EnvFilter::try_new(&log.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_new(guarded(&log.filter));
+    let filter = filter.unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match log.format {
         LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
@@ -22,6 +23,16 @@ pub(crate) fn start(log: &Log) {
     if let Err(error) = started {
         eprintln!("logging was started twice: {error}");
     }
+}
+
+/// Libraries whose finer lines hold what no log may: ICE passwords and candidate addresses. They
+/// come last, so they win over the same target earlier in the filter.
+const GUARDED: [&str; 3] = ["str0m", "is", "dimpl"];
+
+fn guarded(filter: &str) -> String {
+    let quiet = filter.trim() == "off" || filter.trim() == "error";
+    let level = if quiet { "error" } else { "warn" };
+    GUARDED.iter().fold(filter.to_owned(), |filter, target| format!("{filter},{target}={level}"))
 }
 
 #[cfg(test)]

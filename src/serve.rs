@@ -161,7 +161,7 @@ async fn live(
     let addresses = listeners.addresses()?;
     let (routes, ws_url) = extras.routes(&addresses);
     let grace = config.drain_grace;
-    let mut settings = settings(config)?;
+    let mut settings = settings(config, addresses.sip.port())?;
     settings.ws_url = settings.ws_url.or(ws_url);
     let base = Base {
         listeners,
@@ -247,16 +247,15 @@ fn reload(gateway: &Gateway, again: &dyn Fn() -> Sources) {
     }
 }
 
-fn settings(config: Config) -> Result<Settings, ServeError> {
+fn settings(config: Config, sip_port: u16) -> Result<Settings, ServeError> {
     let (active, next) = keys(&config)?;
     let rules = rules(&config);
-    let bound = config.sip_udp_addr;
     Ok(Settings {
         domain: config.sip_domain,
         ws_url: config.ws_url,
         sip_public: config
             .sip_public_addr
-            .map(|(ip, port)| SocketAddr::new(ip, port.unwrap_or(bound.port()))),
+            .map(|(ip, port)| SocketAddr::new(ip, port.unwrap_or(sip_port))),
         keys: Keys::new(active, next),
         rules,
         shards: std::thread::available_parallelism().map_or(1, usize::from),

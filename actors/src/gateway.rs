@@ -27,6 +27,9 @@ use crate::trunk::{TrunkActor, read_datagrams};
 /// How often a drain looks whether the last call is over.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// How long the sessions' close frames may take.
+const LAST_CLOSES: Duration = Duration::from_secs(2);
+
 /// What the gateway is made of; the configuration's plain values.
 pub struct Settings {
     /// The domain of addresses of record and of answers.
@@ -214,8 +217,12 @@ impl Gateway {
         });
     }
 
-    /// Commits what is queued and ends the servers.
+    /// Lets the sessions' close frames out, commits what is queued and ends the servers.
     pub async fn stop(&self) {
+        let until = Instant::now() + LAST_CLOSES;
+        while self.node.router.sessions() > 0 && Instant::now() < until {
+            sleep_until(Tick::from_std(Instant::now() + LOOK_EVERY)).await;
+        }
         self.node.writer.shut_down().await;
         let _ = self.http.send(StopServing).await;
     }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use sautikit_core::e164::E164;
 use sautikit_net::udp;
 use sautikit_sip::message::{Message, Method, Name};
-use sautikit_sip::reader::{self, Framing, Read, ReadError};
+use sautikit_sip::reader::{self, Read, ReadError};
 use sautikit_sip::respond::{ALLOW, reason_phrase, respond};
 use tokio::sync::mpsc;
 
@@ -211,7 +211,7 @@ fn take_datagram(node: &Node, rules: &Rules, datagram: &Bytes, source: SocketAdd
         metrics::counter!("sautikit_sip_strangers_total").increment(1);
         return;
     };
-    let message = match reader::read(datagram, Framing::Datagram) {
+    let message = match reader::read_datagram(datagram, source) {
         Ok(Read::Message(message)) => message,
         Ok(Read::KeepAlive(_)) => return,
         Err(error) => {

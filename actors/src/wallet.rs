@@ -1,6 +1,7 @@
 //! The wallet actor: one per workspace in use. It decides in order ([`sautikit_core::wallet`]) and
 //! submits to the node's one writer; it answers only when the entry is durable, a hold excepted.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,11 +68,13 @@ pub(crate) struct WalletActor {
     wallet: Option<Wallet>,
     /// Submissions so far: a balance read from the ledger is as of one of them.
     submitted: u64,
+    /// Calls whose hold waits for a reading of the ledger; true once they were released meanwhile.
+    reading: HashMap<CallId, bool>,
 }
 
 impl WalletActor {
     pub(crate) fn new(node: Arc<Node>, workspace: WorkspaceId) -> Self {
-        Self { node, workspace, wallet: None, submitted: 0 }
+        Self { node, workspace, wallet: None, submitted: 0, reading: HashMap::new() }
     }
 
     /// The balance as the ledger has it after all that was submitted so far. The writer keeps the
@@ -153,9 +156,14 @@ impl Handler<Hold> for WalletActor {
             return Box::pin(fut::ready(answer));
         }
         // A top-up may have come from elsewhere: the ledger is asked before a caller is refused.
+        self.reading.insert(ask.call, false);
         let read = self.read_again().into_actor(self);
         Box::pin(read.map(move |(as_of, read), act, _ctx| {
-            if act.take_balance(as_of, read) {
+            let released = act.reading.remove(&ask.call).unwrap_or(false);
+            let read = act.take_balance(as_of, read);
+            if released {
+                HoldAnswer::Insufficient
+            } else if read {
                 act.hold(ask.call, ask.amount)
             } else {
                 HoldAnswer::Unavailable
@@ -247,6 +255,9 @@ impl Handler<Release> for WalletActor {
     type Result = ();
 
     fn handle(&mut self, Release(call): Release, _ctx: &mut Self::Context) {
+        if let Some(released) = self.reading.get_mut(&call) {
+            *released = true;
+        }
         if let Some(wallet) = &mut self.wallet {
             wallet.release(call);
         }

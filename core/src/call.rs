@@ -44,8 +44,10 @@ pub enum Input {
     Held(HoldAnswer),
     /// The media of both sides is ready to be offered to a carrier.
     Prepared,
-    /// The caller's SDP cannot be served, or no media is free: the status to refuse with.
-    MediaRefused { code: u16 },
+    /// The caller's SDP cannot be served, or no media is free.
+    MediaRefused(Refusal),
+    /// The carrier answered, but its SDP cannot be served.
+    AnswerUnusable(Refusal),
     /// The carrier answered 100: it has the INVITE, so no other trunk is tried for silence.
     PeerTrying,
     /// The carrier answered 18x: the far side rings, so no other trunk is tried at all.
@@ -217,7 +219,8 @@ impl Call {
                     self.dial(now, 0);
                 }
             }
-            Input::MediaRefused { code } => self.media_refused(code),
+            Input::MediaRefused(refusal) => self.media_refused(refusal),
+            Input::AnswerUnusable(refusal) => self.answer_unusable(refusal),
             Input::PeerTrying => self.peer_trying(),
             Input::PeerRinging => self.peer_ringing(),
             Input::PeerAnswered => self.peer_answered(now),
@@ -347,12 +350,26 @@ impl Call {
         self.state = State::Over;
     }
 
-    fn media_refused(&mut self, code: u16) {
+    fn media_refused(&mut self, refusal: Refusal) {
         if matches!(self.state, State::Preparing) {
-            self.outputs.push_back(Output::PassRefusal { code });
-            self.outputs.push_back(Output::Release);
-            self.state = State::Over;
+            self.refuse_undialled(refusal);
         }
+    }
+
+    /// The carrier is hung up before anything is charged: there was never any sound.
+    fn answer_unusable(&mut self, refusal: Refusal) {
+        if !matches!(self.state, State::Dialing { .. }) {
+            return;
+        }
+        self.outputs.push_back(Output::EndPeer);
+        self.outputs.push_back(Output::RefuseCaller(refusal));
+        self.close(Closing {
+            status: CallStatus::Failed,
+            failure_code: Some(refusal.sip_status()),
+            hangup_cause: hangup_cause_of_status(refusal.sip_status()),
+            hangup_by: HangupBy::Gateway,
+            talked: None,
+        });
     }
 
     fn dial(&mut self, now: Instant, candidate: usize) {
@@ -421,7 +438,7 @@ impl Call {
 
     fn not_answered(&mut self) {
         self.outputs.push_back(Output::EndPeer);
-        self.outputs.push_back(Output::PassRefusal { code: 480 });
+        self.outputs.push_back(Output::RefuseCaller(Refusal::NoAnswer));
         self.close(Closing {
             status: CallStatus::NoAnswer,
             failure_code: None,

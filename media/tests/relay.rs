@@ -40,9 +40,9 @@ struct End {
 #[derive(Clone, Default)]
 struct Heard {
     packets: u32,
-    lost: u32,
+    lost: i64,
     energy: f64,
-    last: Option<u16>,
+    numbers: std::collections::BTreeSet<i64>,
 }
 
 impl End {
@@ -104,10 +104,15 @@ impl Heard {
     fn packet(&mut self, datagram: &[u8]) {
         let packet = Packet::parse(datagram).unwrap();
         self.packets += 1;
-        if let Some(last) = self.last {
-            self.lost += u32::from(packet.sequence.wrapping_sub(last).wrapping_sub(1));
-        }
-        self.last = Some(packet.sequence);
+        // RFC 3550 section A.3: lost is what is missing between the lowest and the highest number;
+        // a packet that UDP delivered late or twice is not lost.
+        let last = self.numbers.last().copied().unwrap_or(i64::from(packet.sequence));
+        let low = u16::try_from(last.rem_euclid(65_536)).unwrap();
+        let step = packet.sequence.wrapping_sub(low).cast_signed();
+        self.numbers.insert(last + i64::from(step));
+        let span =
+            self.numbers.last().zip(self.numbers.first()).map_or(0, |(high, low)| high - low + 1);
+        self.lost = span - self.numbers.len() as i64;
         self.energy = energy(Law::A, packet.payload);
     }
 }

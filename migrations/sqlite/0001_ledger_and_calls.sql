@@ -182,7 +182,10 @@ CREATE TRIGGER node_writes_are_done INSTEAD OF INSERT ON node_writes BEGIN
         cost_minor = excluded.cost_minor, held_minor = excluded.held_minor,
         quality_mos = excluded.quality_mos, quality_jitter_ms = excluded.quality_jitter_ms,
         quality_packet_loss = excluded.quality_packet_loss, metadata = excluded.metadata,
-        updated_at = excluded.updated_at, events = calls.events || excluded.events,
+        updated_at = excluded.updated_at,
+        -- A row has a bound; how a call ended is always told.
+        events = CASE WHEN length(calls.events) < 65536 OR excluded.ended_at IS NOT NULL
+                      THEN calls.events || excluded.events ELSE calls.events END,
         room = excluded.room
     WHERE calls.ended_at IS NULL;
 

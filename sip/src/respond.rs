@@ -44,7 +44,7 @@ fn stateless_tag(request: &Message) -> String {
 }
 
 /// What the gateway serves, as an Allow header names it.
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, REGISTER, OPTIONS, PRACK, UPDATE, INFO, REFER";
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, REGISTER, OPTIONS, PRACK, UPDATE, INFO";
 
 /// Whether [`ALLOW`] names it.
 pub fn is_served(method: &Method) -> bool {
@@ -59,7 +59,6 @@ pub fn is_served(method: &Method) -> bool {
             | Method::Prack
             | Method::Update
             | Method::Info
-            | Method::Refer
     )
 }
 
@@ -177,7 +176,7 @@ mod tests {
         let text = String::from_utf8(answer(&request("c1")).to_vec()).unwrap();
         assert!(text.starts_with("SIP/2.0 405 Method Not Allowed\r\nVia: "));
         assert!(text.contains("To: <sip:gw>;tag=s"));
-        assert!(text.ends_with("Allow: INVITE, ACK, CANCEL, BYE, REGISTER, OPTIONS, PRACK, UPDATE, INFO, REFER\r\nContent-Length: 0\r\n\r\n"));
+        assert!(text.ends_with("Allow: INVITE, ACK, CANCEL, BYE, REGISTER, OPTIONS, PRACK, UPDATE, INFO\r\nContent-Length: 0\r\n\r\n"));
     }
 
     #[test]

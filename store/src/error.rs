@@ -104,7 +104,8 @@ pub enum WriteError {
     #[error("the write queue is full")]
     QueueFull,
     /// The database did not take it within two seconds. Answers, reads and signs of life are given
-    /// up so, closes never; an answer whose commit hangs may still be found done, which the call's close then ends.
+    /// up so, closes never; an answer whose commit hangs may still be found done, which the call's
+    /// close then ends.
     #[error("the database is not available")]
     Unavailable,
     /// The debit is larger than the balance.

@@ -101,8 +101,8 @@ pub async fn open(url: &str, role: Role) -> Result<Store, OpenError> {
 }
 
 impl Store {
-    /// Starts the node's writer on the current tokio runtime. A node has one: more would each
-    /// commit for themselves.
+    /// Starts the node's writer on a thread of its own. A node has one: more would each commit for
+    /// themselves.
     pub async fn start_writer(&self) -> Result<Writer, OpenError> {
         Writer::start(&self.inner.place).await
     }

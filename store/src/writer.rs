@@ -122,21 +122,33 @@ pub enum Written {
     Balance(Minor),
 }
 
-/// Submits to the node's writer. Cheap to clone; the writer ends when [`Writer::shut_down`] says so.
+/// Submits to the node's writer, from any thread. Cheap to clone; the writer ends, with everything
+/// committed, after [`Writer::shut_down`] or the drop of the last clone.
 #[derive(Debug, Clone)]
 pub struct Writer {
-    queue: Arc<Queue>,
+    queue: Arc<Door>,
+}
+
+/// Closes the queue when nobody is left who could submit.
+#[derive(Debug)]
+struct Door(Arc<Queue>);
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 impl Writer {
-    /// Opens the writing connection and starts the writer on the current runtime.
+    /// Opens the writing connection and starts the writer's thread.
     pub(crate) async fn start(place: &crate::open::Place) -> Result<Self, OpenError> {
         let mut connection = place.connect_writer().await?;
         let cleared = sqlx::query(sql::CLEAR_ALL).execute(&mut connection).await;
         cleared.map_err(|error| place.explain(&error))?;
         let queue = Arc::new(Queue::new(QUEUE_MAX));
-        tokio::spawn(task::run(place.clone(), connection, Arc::clone(&queue)));
-        Ok(Self { queue })
+        task::start(place.clone(), connection, Arc::clone(&queue))
+            .map_err(|error| place.explain(&sqlx::Error::Io(error)))?;
+        Ok(Self { queue: Arc::new(Door(queue)) })
     }
 
     /// Queues an item; the receipt resolves after its commit. Never waits: a full queue resolves
@@ -145,7 +157,7 @@ impl Writer {
     /// Dropping the receipt takes nothing back.
     pub fn submit(&self, write: Write, urgency: Urgency) -> Receipt {
         let (sender, receiver) = oneshot::channel();
-        match self.queue.push(write, urgency, Some(sender)) {
+        match self.queue.0.push(write, urgency, Some(sender)) {
             Ok(()) => Receipt(Answer::Waiting(receiver)),
             Err(error) => Receipt(Answer::Refused(Some(error))),
         }
@@ -153,19 +165,19 @@ impl Writer {
 
     /// Queues an item whose outcome nobody waits for. A failure is logged and counted.
     pub fn submit_unwatched(&self, write: Write, urgency: Urgency) -> Result<(), WriteError> {
-        self.queue.push(write, urgency, None)
+        self.queue.0.push(write, urgency, None)
     }
 
     /// How many items wait for their commit.
     pub fn waiting(&self) -> usize {
-        self.queue.len()
+        self.queue.0.len()
     }
 
     /// Takes no more, commits what is queued, and returns when that is done. With the database
     /// away this lasts until it is back: bound it by a timeout.
     pub async fn shut_down(&self) {
-        self.queue.close();
-        self.queue.finished().await;
+        self.queue.0.close();
+        self.queue.0.finished().await;
     }
 }
 

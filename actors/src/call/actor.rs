@@ -136,6 +136,7 @@ impl CallActor {
             Do::Release => {
                 self.end_live();
                 let call = self.bridge.plan().id;
+                self.node.router.remove_call(call);
                 self.node.wallet(self.bridge.plan().workspace).do_send(Release(call));
             }
             Do::Close(close) => self.close(ctx, close),

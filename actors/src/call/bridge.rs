@@ -403,7 +403,7 @@ impl Bridge {
                 self.trunk_offer = Some(sdp);
                 self.rules.handle(now, Rule::Prepared);
             }
-            Err(code) => self.rules.handle(now, Rule::MediaRefused { code }),
+            Err(code) => self.rules.handle(now, Rule::MediaRefused(media_refusal(code))),
         }
     }
 
@@ -426,8 +426,7 @@ impl Bridge {
     }
 
     fn unusable_answer(&mut self, now: Instant, code: u16) {
-        self.end_peer(now);
-        self.rules.handle(now, Rule::PeerRefused { code });
+        self.rules.handle(now, Rule::AnswerUnusable(media_refusal(code)));
     }
 
     fn peer_answered(&mut self, now: Instant) {
@@ -577,6 +576,11 @@ impl Bridge {
             None => self.unusable_answer(now, 488),
         }
     }
+}
+
+/// Why there is no sound: the relay is full, or the offer or answer is nothing for it.
+fn media_refusal(code: u16) -> Refusal {
+    if code == 503 { Refusal::Overloaded } else { Refusal::MediaNotAcceptable }
 }
 
 /// The leg's dialog is confirmed, so it ends by BYE.

@@ -217,9 +217,19 @@ impl ConnectionActor {
                 if left { CallInput::CallerLeft } else { CallInput::CallerLost { last_byte } };
             offer_to_call(queue, input);
         }
+        // Counted here, where every close of ours ends: a full queue closes by itself.
+        if let Some(label) = close.as_ref().and_then(own_close) {
+            metrics::counter!("sautikit_sessions_closed_total", "code" => label).increment(1);
+        }
         let code = close.and_then(|close| close.code).unwrap_or(1006);
         tracing::debug!(session = %open.session.id, code, "session closed");
     }
+}
+
+/// The label of a close that the gateway began.
+fn own_close(close: &Close) -> Option<&'static str> {
+    let ours = CloseCode::ALL.iter().find(|known| Some(known.code()) == close.code)?;
+    (!close.by_peer).then(|| ours.label())
 }
 
 impl Actor for ConnectionActor {
@@ -292,7 +302,6 @@ impl Open {
     }
 
     fn close(&mut self, code: CloseCode, reason: &str) {
-        metrics::counter!("sautikit_sessions_closed_total", "code" => code.label()).increment(1);
         self.outbox.close(code.code(), reason);
     }
 

@@ -56,13 +56,14 @@ impl AddressGate {
     /// Counts a socket in that was just accepted; [`AddressGate::leave`] counts it out.
     ///
     /// # Errors
-    /// The address has as many sockets without a token as it may, or used its failures up.
+    /// The address has as many sockets without a token as it may. One that used its failures up is
+    /// let in to be told so ([`AddressGate::may_try`]).
     pub fn enter(&mut self, address: Address, now: Instant) -> Result<(), HandshakeRefusal> {
         let unauthenticated = self.unauthenticated;
         let Some(stranger) = self.stranger(address, now) else {
             return Ok(());
         };
-        if !unauthenticated.allows_one_more(stranger.waiting) || !stranger.failures.has_one(now) {
+        if !unauthenticated.allows_one_more(stranger.waiting) {
             return Err(HandshakeRefusal::RateLimited);
         }
         stranger.waiting = stranger.waiting.saturating_add(1);
@@ -156,7 +157,7 @@ mod tests {
             gate.failed(one, start);
         }
         assert!(!gate.may_try(one, start));
-        assert_eq!(gate.enter(one, start), Err(HandshakeRefusal::RateLimited));
+        assert_eq!(gate.enter(one, start), Ok(()), "it is let in to be told");
         assert!(gate.may_try(two, start));
         assert!(gate.may_try(one, start + Duration::from_millis(20)));
     }

@@ -101,8 +101,8 @@ fn an_offer_that_cannot_be_served_is_refused_before_any_trunk_hears_of_it() {
     let mut story = Story::new(1);
     story.drain();
     story.when(Input::Held(HoldAnswer::Held(Minor::new(5))));
-    let done = story.when(Input::MediaRefused { code: 488 });
-    assert_eq!(done, [Output::PassRefusal { code: 488 }, Output::Release]);
+    let done = story.when(Input::MediaRefused(Refusal::MediaNotAcceptable));
+    assert_eq!(done, [Output::RefuseCaller(Refusal::MediaNotAcceptable), Output::Release]);
     assert!(story.call.is_over());
 }
 
@@ -331,4 +331,15 @@ fn the_sign_of_life_never_exceeds_what_the_hold_pays() {
     story.talk(50);
     let (millis, held) = story.call.sign_of_life(story.start + Duration::from_secs(60)).unwrap();
     assert_eq!((millis, held), (10_000, Minor::new(50)));
+}
+
+#[test]
+fn an_answer_that_cannot_be_served_hangs_the_carrier_up_and_costs_nothing() {
+    let mut story = Story::new(2);
+    story.dialled();
+    let done = story.when(Input::AnswerUnusable(Refusal::MediaNotAcceptable));
+    assert_eq!(done[..2], [Output::EndPeer, Output::RefuseCaller(Refusal::MediaNotAcceptable)]);
+    let closing = closing(&done);
+    assert_eq!((closing.failure_code, closing.hangup_by), (Some(488), HangupBy::Gateway));
+    assert_eq!(closing.talked, None);
 }

@@ -177,6 +177,16 @@ pub enum CloseCode {
 }
 
 impl CloseCode {
+    /// Every code.
+    pub const ALL: [Self; 6] = [
+        Self::TakenOver,
+        Self::Token,
+        Self::Forbidden,
+        Self::TooSlow,
+        Self::TooMany,
+        Self::Draining,
+    ];
+
     /// The number in the close frame.
     #[must_use]
     pub const fn code(self) -> u16 {

@@ -103,7 +103,7 @@ impl Head {
 }
 
 /// The methods that a leg takes in its dialog.
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, REFER";
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO";
 
 /// A request of ours before it has its number and branch: what sending it anew (after a challenge, a 422 or
 /// a 491) and acknowledging or cancelling it needs.

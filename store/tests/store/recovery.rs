@@ -1,7 +1,7 @@
 //! What a node finds that starts after another one died.
 
 use sautikit_core::money::Minor;
-use sautikit_store::{Talked, Write};
+use sautikit_store::{Talked, Urgency, Write};
 
 use crate::common::{
     Place, answer, answered, assert_invariants, close, ended, now, number_of, ring, ringing,
@@ -65,4 +65,20 @@ async fn holds_of_ended_calls_are_cleared_away() {
     writer.shut_down().await;
     assert_eq!(number_of(&mut raw, "SELECT count(*) FROM holds").await, 2);
     assert_eq!(store.wallet(ws).await.unwrap().unwrap().held.get(), 50);
+}
+
+#[tokio::test]
+async fn the_events_of_one_call_have_a_bound_that_its_end_does_not_know() {
+    let place = Place::new();
+    let store = place.serve().await;
+    let ws = workspace(&store, 1_000).await;
+    let writer = store.start_writer().await.unwrap();
+    let call = ringing(ws);
+    for _ in 0..1_000 {
+        writer.submit_unwatched(ring(&call), Urgency::Lazy).unwrap();
+    }
+    now(&writer, close(&ended(call.clone(), 0))).await.unwrap();
+    let (_, events) = store.call(ws, call.id).await.unwrap().unwrap();
+    assert!(events.len() > 100 && events.len() < 1_000, "{}", events.len());
+    assert_eq!(events.last().unwrap().kind, "call.completed");
 }
