@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use actix::{Actor, Addr, ArbiterHandle, AsyncContext};
+use actix::{Actor, Addr, ArbiterHandle};
 use sautikit_core::admission::Admission;
 use sautikit_core::ids::WorkspaceId;
 use sautikit_core::limits::Limits;
@@ -188,8 +188,7 @@ impl Node {
         self.router.wallet(workspace, || {
             let shard = shard_of(workspace, self.shards.len());
             let node = Arc::clone(self);
-            WalletActor::start_in_arbiter(&self.shards[shard], move |ctx| {
-                ctx.address();
+            WalletActor::start_in_arbiter(&self.shards[shard], move |_| {
                 WalletActor::new(node, workspace)
             })
         })

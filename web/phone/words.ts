@@ -68,6 +68,6 @@ export const TRY_NUMBERS: readonly (readonly [number: string, what: string])[] =
   ['+254722000002', 'rings and rings'],
   ['+254722000003', 'is busy'],
   ['+254722000004', 'declines'],
-  ['+254722000005', 'answers and stays silent'],
+  ['+254722000005', 'says nothing at all'],
   ['+254722000006', 'hangs up after 3 seconds'],
 ];
