@@ -10,7 +10,7 @@ use sautikit_actors::{Addresses, Base, Gateway, Listeners, Rules, Settings, Star
 use sautikit_media::{Engine, EngineKind};
 use sautikit_net::keys::{KeyError, Keys, SigningKey};
 use sautikit_net::listen::BindError;
-use sautikit_store::{OpenError, Role, Store, Writer};
+use sautikit_store::{OpenError, Role, Store, Writer, WriterTask};
 use secrecy::{ExposeSecret, SecretSlice};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -121,7 +121,7 @@ pub(crate) fn run(mut config: Config, extras: &mut impl Extras) -> Result<(), Se
     // The store's tasks live on the runtime that outlives every actor.
     let (store, writer) = runtime.block_on(async {
         let store = sautikit_store::open(config.database_url.expose_secret(), Role::Serve).await?;
-        let writer = store.start_writer().await?;
+        let writer = store.open_writer().await?;
         Ok::<_, OpenError>((store, writer))
     })?;
     let opened = Opened { listeners, metrics, store, writer, runtime: &runtime };
@@ -144,7 +144,7 @@ struct Opened<'a> {
     listeners: Listeners,
     metrics: PrometheusHandle,
     store: Store,
-    writer: Writer,
+    writer: (Writer, WriterTask),
     runtime: &'a Runtime,
 }
 
@@ -258,6 +258,11 @@ fn settings(config: Config, sip_port: u16) -> Result<Settings, ServeError> {
             .map(|(ip, port)| SocketAddr::new(ip, port.unwrap_or(sip_port))),
         keys: Keys::new(active, next),
         rules,
-        shards: std::thread::available_parallelism().map_or(1, usize::from),
+        shards: shards(),
     })
+}
+
+/// One arbiter a core, but one core for the writer and the media workers.
+fn shards() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))
 }

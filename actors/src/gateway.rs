@@ -12,7 +12,7 @@ use sautikit_media::Engine;
 use sautikit_net::keys::{Keys, Reload, SigningKey};
 use sautikit_net::listen::{self, BindError};
 use sautikit_net::udp;
-use sautikit_store::{Store, StoreError, Writer};
+use sautikit_store::{Store, StoreError, Writer, WriterTask};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::{Instant as Tick, sleep_until};
@@ -97,8 +97,8 @@ pub struct Base {
     pub listeners: Listeners,
     /// The open database.
     pub store: Store,
-    /// Its one writer.
-    pub writer: Writer,
+    /// Its one writer, and the task of it that is to run.
+    pub writer: (Writer, WriterTask),
     /// The running media engine.
     pub media: Engine,
     /// Renders `/metrics`.
@@ -141,6 +141,9 @@ impl Gateway {
         let Base { listeners, store, writer, media, metrics, runtime, extra } = base;
         let addresses = listeners.addresses()?;
         let shards: Vec<Arbiter> = (0..settings.shards.max(1)).map(|_| Arbiter::new()).collect();
+        // Where wallets submit and wait: on another thread each commit would be two wake-ups more.
+        let (writer, committing) = writer;
+        shards[0].spawn(committing.run());
         let (udp, start_reading) = open_trunk_socket(&shards[0], listeners.sip).await?;
         let node = Arc::new(Node::new(Parts {
             domain: settings.domain.into(),

@@ -365,6 +365,7 @@ impl Leg {
         self.send(response.clone(), hop.clone());
         let (resend_at, give_up) = (now + T1, now + GIVE_UP);
         let pause = T1;
+        self.unacked.reserve_exact(1);
         self.unacked.push(Unacked {
             cseq,
             initial,

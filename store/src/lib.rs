@@ -31,4 +31,4 @@ pub use open::{DEFAULT_URL, Role, Store, open};
 pub use operator::{Credited, NewApiKey, NewWorkspace};
 pub use orphans::Orphan;
 pub use page::{Cursor, PAGE_DEFAULT, PAGE_MAX, Page};
-pub use writer::{Debit, QUEUE_MAX, Receipt, Talked, Urgency, Write, Writer, Written};
+pub use writer::{Debit, QUEUE_MAX, Receipt, Talked, Urgency, Write, Writer, WriterTask, Written};

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::error::OpenError;
 use crate::schema;
-use crate::writer::Writer;
+use crate::writer::{Writer, WriterTask};
 
 /// Where the database is unless `DATABASE_URL` says otherwise.
 pub const DEFAULT_URL: &str = "sqlite://./data/sautikit.db?mode=rwc";
@@ -101,10 +101,17 @@ pub async fn open(url: &str, role: Role) -> Result<Store, OpenError> {
 }
 
 impl Store {
-    /// Starts the node's writer on a thread of its own. A node has one: more would each commit for
-    /// themselves.
+    /// Opens the node's writer, whose task the caller runs. A node has one: more would each commit
+    /// for themselves.
+    pub async fn open_writer(&self) -> Result<(Writer, WriterTask), OpenError> {
+        Writer::open(&self.inner.place).await
+    }
+
+    /// Opens the node's writer and runs its task on the current runtime.
     pub async fn start_writer(&self) -> Result<Writer, OpenError> {
-        Writer::start(&self.inner.place).await
+        let (writer, task) = self.open_writer().await?;
+        tokio::spawn(task.run());
+        Ok(writer)
     }
 
     /// Whether the database answers: for readiness.

@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 use crate::call::{CallEvent, CallRow};
 use crate::error::{OpenError, WriteError};
 use queue::Queue;
+pub use task::WriterTask;
 
 /// How many items may wait, the last quarter of them closes. At 1,000 calls/s this is a minute of
 /// outage; after that `submit` says so at once.
@@ -140,15 +141,14 @@ impl Drop for Door {
 }
 
 impl Writer {
-    /// Opens the writing connection and starts the writer's thread.
-    pub(crate) async fn start(place: &crate::open::Place) -> Result<Self, OpenError> {
+    /// Opens the writing connection. Nothing is committed before the task runs.
+    pub(crate) async fn open(place: &crate::open::Place) -> Result<(Self, WriterTask), OpenError> {
         let mut connection = place.connect_writer().await?;
         let cleared = sqlx::query(sql::CLEAR_ALL).execute(&mut connection).await;
         cleared.map_err(|error| place.explain(&error))?;
         let queue = Arc::new(Queue::new(QUEUE_MAX));
-        task::start(place.clone(), connection, Arc::clone(&queue))
-            .map_err(|error| place.explain(&sqlx::Error::Io(error)))?;
-        Ok(Self { queue: Arc::new(Door(queue)) })
+        let task = WriterTask::new(place.clone(), connection, Arc::clone(&queue));
+        Ok((Self { queue: Arc::new(Door(queue)) }, task))
     }
 
     /// Queues an item; the receipt resolves after its commit. Never waits: a full queue resolves

@@ -365,12 +365,12 @@ impl Actor for CallActor {
     }
 }
 
-impl StreamHandler<CallInput> for CallActor {
-    fn handle(&mut self, input: CallInput, ctx: &mut Self::Context) {
+impl StreamHandler<Box<CallInput>> for CallActor {
+    fn handle(&mut self, input: Box<CallInput>, ctx: &mut Self::Context) {
         if self.overflowed.swap(false, Ordering::Relaxed) {
             self.step(ctx, Input::HangUp(HangupBy::Gateway));
         }
-        let input = match input {
+        let input = match *input {
             CallInput::FromCaller(message) => Input::FromCaller(message),
             CallInput::FromPeer { candidate, message, source } => {
                 Input::FromPeer { candidate, message, source }

@@ -35,13 +35,14 @@ pub(crate) enum CallInput {
 /// The sending end.
 #[derive(Clone)]
 pub(crate) struct CallQueue {
-    sender: mpsc::Sender<CallInput>,
+    /// Boxed: the channel keeps room for 32 from the start, and a call outlives its messages.
+    sender: mpsc::Sender<Box<CallInput>>,
     overflowed: Arc<AtomicBool>,
 }
 
 /// The receiving end, and the mark that something was lost.
 pub(crate) struct CallInbox {
-    pub(crate) receiver: mpsc::Receiver<CallInput>,
+    pub(crate) receiver: mpsc::Receiver<Box<CallInput>>,
     pub(crate) overflowed: Arc<AtomicBool>,
 }
 
@@ -55,7 +56,7 @@ pub(crate) fn call_queue() -> (CallQueue, CallInbox) {
 /// Hands something to the call. A full queue marks the call, which then ends with a cause; a call
 /// that is gone takes nothing.
 pub(crate) fn offer_to_call(queue: &CallQueue, input: CallInput) {
-    if let Err(mpsc::error::TrySendError::Full(_)) = queue.sender.try_send(input) {
+    if let Err(mpsc::error::TrySendError::Full(_)) = queue.sender.try_send(Box::new(input)) {
         queue.overflowed.store(true, Ordering::Relaxed);
         metrics::counter!("sautikit_call_queue_overflows_total").increment(1);
     }

@@ -196,7 +196,7 @@ async fn say_bye(node: Arc<Node>, dialog: RecoveryDialog, trunk: Arc<Trunk>) {
         }
         let due = leg.poll_timeout().unwrap_or_else(|| Instant::now() + Duration::from_secs(1));
         tokio::select! {
-            input = inbox.receiver.recv() => match input {
+            input = inbox.receiver.recv() => match input.map(|input| *input) {
                 Some(super::queue::CallInput::FromPeer { message, source, .. }) => {
                     leg.handle(Instant::now(), Input::Message { message, source: Some(source) });
                 }

@@ -18,8 +18,20 @@ pub(super) struct Usage {
     pub(super) rss_kib: u64,
 }
 
-/// Reads what `pid` (or `self`) has used.
+/// Reads what `pid` (or `self`) has used, and those it has started: a server may be many processes.
+/// Memory that they share counts once for each.
 pub(super) fn usage(pid: &str) -> io::Result<Usage> {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let children = children.unwrap_or_default();
+    let of_children = children.split_ascii_whitespace().filter_map(|child| usage(child).ok());
+    let own = usage_alone(pid)?;
+    Ok(of_children.fold(own, |sum, child| Usage {
+        cpu: sum.cpu + child.cpu,
+        rss_kib: sum.rss_kib + child.rss_kib,
+    }))
+}
+
+fn usage_alone(pid: &str) -> io::Result<Usage> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let parsed = cpu(&stat).zip(rss_kib(&status)).map(|(cpu, rss_kib)| Usage { cpu, rss_kib });

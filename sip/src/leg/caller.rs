@@ -31,6 +31,7 @@ impl Leg {
         let dialog = Dialog::of_invite(&invite, &leg.own.local_tag);
         let too_short = refresh::asked(&invite).is_some_and(|(seconds, _)| seconds < LEAST);
         let key = leg.new_key();
+        leg.invites_in.reserve_exact(1);
         leg.invites_in.push(InviteIn {
             key: Key::of(&invite),
             request_key: key,

@@ -96,6 +96,7 @@ impl Leg {
         let machine = ClientInvite::new(bytes.clone(), self.own.transport.reliability(), now);
         self.send(bytes, hop.clone());
         let (give_up, acks) = (None, Vec::new());
+        self.invites_out.reserve_exact(1);
         self.invites_out.push(InviteOut {
             branch,
             cseq,
@@ -127,6 +128,7 @@ impl Leg {
     ) {
         let machine = ClientNonInvite::new(bytes.clone(), self.own.transport.reliability(), now);
         self.send(bytes, hop.clone());
+        self.clients.reserve_exact(1);
         self.clients.push(Client { branch, draft, hop, machine, purpose, tries });
     }
 
@@ -245,7 +247,9 @@ impl Leg {
         let hop = draft.dialog.hop(self.own.transport);
         let tag = draft.dialog.remote_tag.clone();
         self.send(bytes.clone(), hop.clone());
-        self.invites_out[index].acks.push(SentAck { tag, bytes, hop });
+        let acks = &mut self.invites_out[index].acks;
+        acks.reserve_exact(1);
+        acks.push(SentAck { tag, bytes, hop });
     }
 
     /// True if this 2xx was acknowledged before: then it is so again.

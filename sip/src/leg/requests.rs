@@ -158,6 +158,7 @@ impl Leg {
             self.servers.remove(answered.unwrap_or(0));
         }
         let request_key = self.new_key();
+        self.servers.reserve_exact(1);
         self.servers.push(Server {
             key: Key::of(request),
             method: request.method().cloned().unwrap_or(Method::Options),

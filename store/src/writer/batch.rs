@@ -31,19 +31,50 @@ pub(super) struct Rows {
     pub(super) arguments: SqliteArguments,
 }
 
-/// Binds calls' items in their order, at most [`sql::ROWS_MAX`].
+/// Binds calls' items in their order, at most [`sql::ROWS_MAX`]. A row that a later item of the
+/// batch writes again is left to that one, which brings both's events.
 pub(super) fn rows_of(items: &[Item]) -> Result<Rows, BoxDynError> {
-    let (sql, filled) = sql::insert_of(items.len());
+    let written: Vec<usize> = (0..items.len()).filter(|at| !is_superseded(items, *at)).collect();
+    let (sql, filled) = sql::insert_of(written.len());
     let mut arguments = SqliteArguments::default();
     arguments.reserve(filled * sql::COLUMNS, 0);
     let mut binder = Binder(arguments);
-    for item in items {
-        binder.item(item)?;
+    for at in &written {
+        binder.item(&items[*at], &lines_of(events_until(items, *at)))?;
     }
-    for _ in items.len()..filled {
+    for _ in written.len()..filled {
         binder.nothing()?;
     }
     Ok(Rows { sql, arguments: binder.0 })
+}
+
+/// A call's row and the events that an item brings.
+fn call_of(item: &Item) -> Option<(&CallRow, &[CallEvent])> {
+    match &item.write {
+        Write::Call { call, events }
+        | Write::Answer { call, events, .. }
+        | Write::Close { call, events, .. } => Some((call, events)),
+        Write::Talked(_) | Write::Read(_) => None,
+    }
+}
+
+/// It only writes a row that a later item writes whole.
+fn is_superseded(items: &[Item], at: usize) -> bool {
+    let Write::Call { call, .. } = &items[at].write else { return false };
+    let later = items[at + 1..].iter().filter_map(call_of);
+    later.into_iter().any(|(later, _)| later.id == call.id)
+}
+
+/// The events of an item, after those of the items that it supersedes.
+fn events_until(items: &[Item], at: usize) -> Vec<&CallEvent> {
+    let Some((call, own)) = call_of(&items[at]) else { return Vec::new() };
+    let same_call = |item: &&Item| call_of(item).is_some_and(|(earlier, _)| earlier.id == call.id);
+    let earlier = items[..at].iter().rev().filter(same_call);
+    let superseded = earlier.take_while(|item| matches!(item.write, Write::Call { .. }));
+    let mut events: Vec<_> = own.iter().rev().collect();
+    events.extend(superseded.filter_map(call_of).flat_map(|(_, events)| events.iter().rev()));
+    events.reverse();
+    events
 }
 
 /// Signs of life as the JSON array that [`sql::TALKED`] takes.
@@ -78,7 +109,7 @@ fn array<T>(
 }
 
 /// Events as lines of JSON, `[id, kind, microseconds, payload as text]`; [`crate::calls`] reads them.
-fn lines_of(events: &[CallEvent]) -> String {
+fn lines_of(events: Vec<&CallEvent>) -> String {
     let mut lines = String::with_capacity(events.len() * 112);
     for event in events {
         let before = lines.len();
@@ -103,12 +134,12 @@ impl Binder {
         self.0.add(value)
     }
 
-    fn item(&mut self, item: &Item) -> Result<(), BoxDynError> {
-        let (call, events, dialog, debit) = match &item.write {
-            Write::Call { call, events } => (call, events, None, None),
-            Write::Answer { call, dialog, events } => (call, events, Some(dialog.as_str()), None),
-            Write::Close { call, debit, events } => (call, events, None, debit.as_ref()),
-            Write::Talked(_) | Write::Read(_) => return Ok(()),
+    fn item(&mut self, item: &Item, events: &str) -> Result<(), BoxDynError> {
+        let Some((call, _)) = call_of(item) else { return Ok(()) };
+        let (dialog, debit) = match &item.write {
+            Write::Answer { dialog, .. } => (Some(dialog.as_str()), None),
+            Write::Close { debit, .. } => (None, debit.as_ref()),
+            Write::Call { .. } | Write::Talked(_) | Write::Read(_) => (None, None),
         };
         let mut parts = CALL;
         if dialog.is_some() {
@@ -119,7 +150,7 @@ impl Binder {
         }
         self.add(parts)?;
         self.call(call)?;
-        self.add(lines_of(events))?;
+        self.add(events)?;
         self.room(call)?;
         self.add(dialog)?;
         self.debit(debit)

@@ -25,42 +25,47 @@ const CLEAR_AT: usize = 512;
 /// A failure that lasts is logged this often.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(5);
 
-/// Starts the writer on a thread and runtime of its own, which only has a clock: to be woken costs
-/// it one futex, where a task of a shared runtime is woken by a worker that first looks around for
-/// other work and wakes a second one to help. It happens twice for each commit.
-pub(super) fn start(
-    place: Place,
-    connection: SqliteConnection,
-    queue: Arc<Queue>,
-) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    std::thread::Builder::new()
-        .name("store-commits".to_owned())
-        .spawn(move || runtime.block_on(run(place, connection, queue)))?;
-    Ok(())
+/// What commits. It wants a runtime with a clock, and to be run where most submitters are: then
+/// only the connection's thread is woken for a commit and wakes them after it.
+#[must_use = "nothing is committed until it runs"]
+pub struct WriterTask {
+    task: Task,
+    _end: EndOnDrop,
 }
 
-/// Runs until the queue is closed and empty. If it panics, waiters are told.
-async fn run(place: Place, connection: SqliteConnection, queue: Arc<Queue>) {
-    let _end = EndOnDrop(Arc::clone(&queue));
-    let mut writer = Task {
-        place,
-        connection: Some(connection),
-        queue: Arc::clone(&queue),
-        back_off: BACK_OFF.0,
-        complained: None,
-        ended: Vec::new(),
-        measures: Measures::new(),
-    };
-    while let Some(batch) = queue.next().await {
-        writer.commit(batch).await;
-        writer.clear_ended(CLEAR_AT).await;
+impl WriterTask {
+    pub(super) fn new(place: Place, connection: SqliteConnection, queue: Arc<Queue>) -> Self {
+        let task = Task {
+            place,
+            connection: Some(connection),
+            queue: Arc::clone(&queue),
+            back_off: BACK_OFF.0,
+            complained: None,
+            ended: Vec::new(),
+            measures: Measures::new(),
+        };
+        Self { task, _end: EndOnDrop(queue) }
     }
-    writer.clear_ended(1).await;
-    if let Some(connection) = writer.connection.take()
-        && let Err(error) = connection.close().await
-    {
-        tracing::warn!(%error, "the writer's connection did not close cleanly");
+
+    /// Runs until the queue is closed and empty. If it panics or is dropped, waiters are told.
+    pub async fn run(self) {
+        let Self { mut task, _end } = self;
+        while let Some(batch) = task.queue.next().await {
+            task.commit(batch).await;
+            task.clear_ended(CLEAR_AT).await;
+        }
+        task.clear_ended(1).await;
+        if let Some(connection) = task.connection.take()
+            && let Err(error) = connection.close().await
+        {
+            tracing::warn!(%error, "the writer's connection did not close cleanly");
+        }
+    }
+}
+
+impl std::fmt::Debug for WriterTask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WriterTask").finish_non_exhaustive()
     }
 }
 

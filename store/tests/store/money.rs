@@ -202,3 +202,28 @@ async fn a_debit_at_the_edge_of_the_range_is_refused_and_not_wrapped() {
         "nothing of a refused close is there"
     );
 }
+
+#[tokio::test]
+async fn one_commit_of_a_whole_call_keeps_all_its_events_in_order() {
+    let place = Place::new();
+    let store = place.serve().await;
+    let ws = workspace(&store, 100).await;
+    let writer = store.start_writer().await.unwrap();
+    let (call, other) = (ringing(ws), ringing(ws));
+    let talking = answered(call.clone(), 9);
+    // Nothing is committed before the last one: the writer has not run yet.
+    writer.submit_unwatched(ring(&call), Urgency::Lazy).unwrap();
+    writer.submit_unwatched(ring(&other), Urgency::Lazy).unwrap();
+    writer.submit_unwatched(ring(&call), Urgency::Lazy).unwrap();
+    let answer = writer.submit(answer(&talking), Urgency::Soon);
+    let close = writer.submit(close(&ended(talking, 7)), Urgency::Now);
+    assert_eq!((answer.await, close.await), (Ok(Written::Done), Ok(Written::Posted)));
+    let kinds = async |id| {
+        let (_, events) = store.call(ws, id).await.unwrap().unwrap();
+        events.iter().map(|event| event.kind.to_string()).collect::<Vec<_>>()
+    };
+    let whole = ["call.started", "call.started", "call.answered", "call.completed"];
+    assert_eq!(kinds(call.id).await, whole);
+    assert_eq!(kinds(other.id).await, ["call.started"]);
+    assert_eq!(store.wallet(ws).await.unwrap().unwrap().balance.get(), 93);
+}
