@@ -176,6 +176,46 @@ async fn a_browsers_new_offer_reaches_the_carrier_and_its_answer_comes_back() {
 }
 
 #[tokio::test]
+async fn a_carrier_that_leaves_the_offer_to_us_is_heard_where_it_moves_to() {
+    let (carrier, gateway, workspace) = world(Script::Answer, Setup::new());
+    let mut phone = Phone::of(&gateway, &workspace).await;
+    let mut call = phone.talk(THEIRS).await;
+    let invite = carrier.invite_to(THEIRS).await;
+    let peer = invite.call_id().to_owned();
+    carrier.request("ACK", &peer).await;
+    carrier.want_offer(&peer);
+    let offer = carrier.answer_to("INVITE", &peer).await;
+    assert_eq!((offer.status(), &offer.body), (Some(200), &invite.body), "the browser's last word");
+    let moved = sdp("carrier", 45_678);
+    carrier.answer_in_ack(&peer, &moved);
+    let id = call.invite.call_id().to_owned();
+    let told = phone.find("the new address", |sip| sip.asks("INVITE", &id)).await;
+    assert_eq!(told.body, moved);
+    phone
+        .send(told.response(
+            200,
+            None,
+            "Contact: <sip:phone@b.invalid;transport=ws>\r\nContent-Type: application/sdp\r\n",
+            &invite.body,
+        ))
+        .await;
+    phone.find("its ACK", |sip| sip.asks("ACK", &id)).await;
+    // A refresh that changes nothing does not disturb the browser.
+    carrier.want_offer(&peer);
+    carrier
+        .wait("a second offer", |heard| {
+            (heard.iter().filter(|heard| heard.sip.answers("INVITE", &peer)).count() == 2)
+                .then_some(())
+        })
+        .await;
+    carrier.answer_in_ack(&peer, &moved);
+    assert_eq!(phone.hang_up(&mut call).await.status(), Some(200));
+    assert!(!phone.has(|sip| sip.asks("INVITE", &id)).await);
+    gateway.ended_call(&workspace, &call.id()).await;
+    assert_eq!(carrier.calls(), 1);
+}
+
+#[tokio::test]
 async fn credits_and_debits_at_once_are_all_counted() {
     let (_carrier, gateway, workspace) = world(Script::Answer, Setup::new().without_limits());
     let place = std::sync::Arc::clone(&gateway.place);

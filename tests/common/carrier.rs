@@ -204,6 +204,29 @@ impl Carrier {
         bye
     }
 
+    /// A re-INVITE that leaves the offer to the gateway.
+    pub(crate) fn want_offer(&self, call_id: &str) {
+        let mut state = self.shared.state.lock().unwrap();
+        let call = state.calls.get_mut(call_id).unwrap();
+        call.cseq += 1;
+        let contact = format!("Contact: <sip:{}>\r\n", self.address());
+        let invite = self.shared.bye(call).replace("BYE ", "INVITE ").replace(" BYE", " INVITE");
+        let invite = invite.replace("Content-Length", &format!("{contact}Content-Length"));
+        let to = call.from;
+        drop(state);
+        self.send(invite.as_bytes(), to);
+    }
+
+    /// The ACK of it, which brings our answer.
+    pub(crate) fn answer_in_ack(&self, call_id: &str, sdp: &str) {
+        let call = self.call(call_id);
+        let ack = self.shared.bye(&call).replace("BYE ", "ACK ").replace(" BYE", " ACK");
+        let body =
+            format!("Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{sdp}", sdp.len());
+        let ack = ack.replace("Content-Length: 0\r\n\r\n", &body);
+        self.send(ack.as_bytes(), call.from);
+    }
+
     /// The BYE that a stranger would send who knows all of the dialog.
     pub(crate) fn forged_bye(&self, call_id: &str) -> String {
         self.shared.bye(&self.call(call_id))

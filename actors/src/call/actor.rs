@@ -150,6 +150,7 @@ impl CallActor {
             Do::MediaOffer(sdp) => self.media_offer(ctx, sdp),
             Do::MediaAnswer { purpose, sdp } => self.media_answer(ctx, purpose, sdp),
             Do::Reoffer { side, request, sdp } => self.media_reoffer(ctx, side, request, sdp),
+            Do::OfferToTrunk { request } => self.offer_to_trunk(ctx, request),
             Do::Talking => self.talking(),
             Do::Refused { code } => {
                 metrics::counter!("sautikit_refusals_total", "code" => code).increment(1);

@@ -2,6 +2,8 @@
 //! ([`sautikit_core::call::Call`]) and the SIP legs, joined. What comes out are things to do; the
 //! actor around it does them.
 
+mod offers;
+
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -24,6 +26,7 @@ use super::answers::{answer_headers, passed_status, refusal_headers};
 use super::legs::{LegMaker, invite_to_carrier};
 use super::plan::Plan;
 use super::row::Record;
+use offers::Offers;
 
 /// Which side of the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,8 +38,12 @@ pub(crate) enum Side {
 /// What an SDP from the carrier was for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AnswerFor {
-    Progress { status: u16 },
+    Progress {
+        status: u16,
+    },
     Answer,
+    /// An offer of ours that the carrier wanted in the dialog.
+    Update,
 }
 
 /// Something that happened.
@@ -116,6 +123,10 @@ pub(crate) enum Do {
         request: RequestKey,
         sdp: Bytes,
     },
+    /// The carrier wants an offer of ours in the dialog.
+    OfferToTrunk {
+        request: RequestKey,
+    },
     /// The call talks, or its hold grew: the sign of life changed.
     Talking,
     Refused {
@@ -157,8 +168,8 @@ pub(crate) struct Bridge {
     /// When the carrier's 2xx came, while its SDP is turned into the browser's.
     answered_at: Option<Instant>,
     closing: Option<Closing>,
-    /// Whose offer the other end is asked about.
-    relaying: Option<(Side, RequestKey)>,
+    /// What the ends' own media needs to know.
+    offers: Offers,
     todo: VecDeque<Do>,
 }
 
@@ -174,6 +185,7 @@ impl Bridge {
         let mut caller = maker.caller(&plan, now);
         caller.trying(now);
         let record = Record::new(&plan);
+        let plan_offer = plan.offer.clone();
         let mut bridge = Self {
             plan,
             maker,
@@ -185,7 +197,7 @@ impl Bridge {
             browser_answer: None,
             answered_at: None,
             closing: None,
-            relaying: None,
+            offers: Offers::new(&plan_offer),
             todo: VecDeque::with_capacity(8),
         };
         bridge.settle(now);
@@ -422,6 +434,8 @@ impl Bridge {
                 self.peer_answered(now);
             }
             (AnswerFor::Answer, Err(code)) => self.unusable_answer(now, code),
+            // The browser's side stays as it is; an answer that cannot be used changes nothing.
+            (AnswerFor::Update, _) => {}
         }
     }
 
@@ -432,24 +446,6 @@ impl Bridge {
     fn peer_answered(&mut self, now: Instant) {
         let at = self.answered_at.unwrap_or(now);
         self.rules.handle(at, Rule::PeerAnswered);
-    }
-
-    fn reoffered(
-        &mut self,
-        now: Instant,
-        side: Side,
-        request: RequestKey,
-        result: Result<Bytes, u16>,
-    ) {
-        let leg = match side {
-            Side::Caller => Some(&mut self.caller),
-            Side::Peer => self.peers.last_mut().map(|peer| &mut peer.leg),
-        };
-        let Some(leg) = leg else { return };
-        match result {
-            Ok(sdp) => leg.accept(now, request, Some(sdp), &[]),
-            Err(status) => leg.refuse(now, request, status, reason_phrase(status), &[]),
-        }
     }
 
     fn caller_output(&mut self, now: Instant, output: LegOutput) {
@@ -467,15 +463,12 @@ impl Bridge {
             Event::Bye { .. } => self.rules.handle(now, Rule::CallerHungUp),
             Event::AckMissing | Event::Expired => self.rules.handle(now, Rule::CallerGone),
             Event::Offer { request, sdp, .. } => self.offered(now, Side::Caller, request, sdp),
-            Event::OfferAnswered { sdp } => self.relayed(now, Side::Peer, Ok(sdp)),
+            Event::OfferAnswered { sdp } => self.offer_answered(now, Side::Caller, sdp),
             Event::OfferRefused { status } => self.relayed(now, Side::Peer, Err(status)),
+            Event::OfferWanted { request } => self.offer_wanted(now, Side::Caller, request),
+            Event::OfferWithdrawn { request } => self.offer_withdrawn(request),
             Event::Request { request, message } => {
                 answer_in_dialog(&mut self.caller, now, request, &message);
-            }
-            Event::OfferWanted { request } => {
-                // A re-INVITE without an offer: our last answer stands as the offer.
-                let sdp = self.browser_answer.clone();
-                self.caller.accept(now, request, sdp, &[]);
             }
             _ => {}
         }
@@ -508,14 +501,10 @@ impl Bridge {
             Event::Bye { .. } => self.rules.handle(now, Rule::PeerHungUp),
             Event::AckMissing | Event::Expired => self.rules.handle(now, Rule::PeerGone),
             Event::Offer { request, sdp, .. } => self.offered(now, Side::Peer, request, sdp),
-            Event::OfferAnswered { sdp } => self.relayed(now, Side::Caller, Ok(sdp)),
+            Event::OfferAnswered { sdp } => self.offer_answered(now, Side::Peer, sdp),
             Event::OfferRefused { status } => self.relayed(now, Side::Caller, Err(status)),
-            Event::OfferWanted { request } => {
-                let sdp = self.trunk_offer.clone();
-                if let Some(peer) = self.peers.last_mut() {
-                    peer.leg.accept(now, request, sdp, &[]);
-                }
-            }
+            Event::OfferWanted { request } => self.offer_wanted(now, Side::Peer, request),
+            Event::OfferWithdrawn { request } => self.offer_withdrawn(request),
             Event::Request { request, message } => {
                 if let Some(peer) = self.peers.last_mut() {
                     answer_in_dialog(&mut peer.leg, now, request, &message);
@@ -525,39 +514,11 @@ impl Bridge {
         }
     }
 
-    /// An offer in the dialog: the relay answers it, or, where the ends have their media between
-    /// themselves, the other end does.
-    fn offered(&mut self, now: Instant, from: Side, request: RequestKey, sdp: Bytes) {
-        if !self.maker.ends_own_media {
-            self.todo.push_back(Do::Reoffer { side: from, request, sdp });
-            return;
-        }
-        if self.relaying.is_some() {
-            self.reoffered(now, from, request, Err(491));
-            return;
-        }
-        self.relaying = Some((from, request));
-        match from {
-            Side::Caller => {
-                if let Some(peer) = self.peers.last_mut() {
-                    peer.leg.reoffer(now, sdp);
-                }
-            }
-            Side::Peer => self.caller.reoffer(now, sdp),
-        }
-    }
-
-    /// The other end answered an offer of `from`.
-    fn relayed(&mut self, now: Instant, from: Side, result: Result<Bytes, u16>) {
-        if let Some((side, request)) = self.relaying.take_if(|(side, _)| *side == from) {
-            self.reoffered(now, side, request, result);
-        }
-    }
-
     fn peer_progress(&mut self, now: Instant, status: u16, sdp: Option<Bytes>) {
         self.rules.handle(now, Rule::PeerRinging);
         match sdp {
             Some(sdp) => {
+                self.offers.peer = Some(sdp.clone());
                 let purpose = AnswerFor::Progress { status };
                 self.todo.push_back(Do::MediaAnswer { purpose, sdp });
             }
@@ -570,6 +531,7 @@ impl Bridge {
         self.answered_at = Some(now);
         match sdp {
             Some(sdp) => {
+                self.offers.peer = Some(sdp.clone());
                 self.todo.push_back(Do::MediaAnswer { purpose: AnswerFor::Answer, sdp });
             }
             None if self.browser_answer.is_some() => self.peer_answered(now),

@@ -73,6 +73,18 @@ impl CallActor {
     }
 }
 
+impl CallActor {
+    /// The relay's offer, for a carrier's re-INVITE without one.
+    pub(super) fn offer_to_trunk(&mut self, ctx: &mut Context<Self>, request: RequestKey) {
+        let Some(media) = self.media.clone() else { return };
+        let offered = async move { media.offer_to_trunk().await };
+        ctx.spawn(offered.into_actor(self).map(move |offered, act, ctx| {
+            let result = offered.map_err(|error| counted(&error));
+            act.step(ctx, Input::Reoffered { side: Side::Peer, request, result });
+        }));
+    }
+}
+
 fn counted(error: &sautikit_media::MediaError) -> u16 {
     metrics::counter!("sautikit_media_refusals_total", "reason" => error.label()).increment(1);
     error.sip_status()

@@ -15,7 +15,7 @@ use sautikit_sip::leg::Hop;
 use sautikit_sip::message::{Message, Method, Name};
 use sautikit_sip::reader::{Framing, Read, read_any};
 
-use super::bridge::{Bridge, Close, Do, Input};
+use super::bridge::{AnswerFor, Bridge, Close, Do, Input, Side};
 use super::legs::LegMaker;
 use super::plan::{Candidate, Clock, Plan};
 use crate::trunk::Trunk;
@@ -25,6 +25,9 @@ const OFFER: &[u8] =
     b"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 8\r\n";
 const ANSWER: &[u8] =
     b"v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8\r\n";
+
+const TRUNK_OFFER: &[u8] =
+    b"v=0\r\no=- 1 2 IN IP4 192.0.2.5\r\ns=-\r\nt=0 0\r\nm=audio 20000 RTP/AVP 8 0\r\n";
 
 /// The world around one bridge.
 struct World {
@@ -41,6 +44,8 @@ struct World {
     commit: Result<Minor, CommitFailed>,
     /// The answer's commit is kept waiting.
     stall_commit: bool,
+    /// What the relay was given to answer.
+    answers: Vec<(AnswerFor, Bytes)>,
 }
 
 fn message(text: &str) -> Message {
@@ -120,6 +125,7 @@ impl World {
             hold: HoldAnswer::Held(Minor::new(5)),
             commit: Ok(Minor::new(905)),
             stall_commit: false,
+            answers: Vec::new(),
         };
         prepare(&mut world);
         world.perform();
@@ -173,7 +179,12 @@ impl World {
                 return Some(Input::Closed);
             }
             Do::MediaOffer(sdp) => return Some(Input::MediaOffered(Ok(sdp))),
+            Do::OfferToTrunk { request } => {
+                let result = Ok(Bytes::from_static(TRUNK_OFFER));
+                return Some(Input::Reoffered { side: Side::Peer, request, result });
+            }
             Do::MediaAnswer { purpose, sdp } => {
+                self.answers.push((purpose, sdp.clone()));
                 return Some(Input::MediaAnswered { purpose, result: Ok(sdp) });
             }
             Do::Reoffer { side, request, sdp } => {
@@ -401,6 +412,34 @@ fn hold_and_resume_are_answered_from_the_relay() {
     let last = world.to_browser.last().unwrap();
     assert_eq!((last.status(), last.cseq_number()), (Some(200), 2));
     assert_eq!(world.to_carrier.len(), before, "the carrier need not know");
+}
+
+#[test]
+fn a_carrier_that_wants_an_offer_gets_the_relays_and_its_answer_reaches_it() {
+    let mut world = World::new();
+    world.talk();
+    let invite = world.to_carrier.first().unwrap().clone();
+    let request = |method: &str, branch: &str, body: &str| {
+        message(&format!(
+            "{method} sip:gateway@192.0.2.5 SIP/2.0\nVia: SIP/2.0/UDP {CARRIER};branch=z9hG4bK{branch}\n\
+             From: {};tag=theirs\nTo: {}\nCall-ID: trunk-call\nCSeq: 7 {method}\n\
+             Contact: <sip:{CARRIER}>\nContent-Type: application/sdp\n\n{body}",
+            invite.header(&Name::To).unwrap(),
+            invite.header(&Name::From).unwrap(),
+        ))
+    };
+    let from_peer =
+        |message| Input::FromPeer { candidate: 0, message, source: CARRIER.parse().unwrap() };
+    world.happens(from_peer(request("INVITE", "d1", "")));
+    let answer = world.to_carrier.last().unwrap();
+    assert_eq!((answer.status(), &answer.body[..]), (Some(200), TRUNK_OFFER));
+    let before = world.to_browser.len();
+    let moved = String::from_utf8_lossy(ANSWER).replace("\r\n", "\n").replace("4000", "45678");
+    world.happens(from_peer(request("ACK", "d2", &moved)));
+    let (purpose, sdp) = world.answers.last().unwrap();
+    assert_eq!(*purpose, AnswerFor::Update);
+    assert!(String::from_utf8_lossy(sdp).contains("45678"), "{sdp:?}");
+    assert_eq!(world.to_browser.len(), before, "the browser need not know");
 }
 
 #[test]

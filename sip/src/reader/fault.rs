@@ -7,9 +7,9 @@ use crate::message::{Message, Method, Name, Start};
 use crate::respond::{ALLOW, respond};
 
 /// Option tags that a request may require. Whether one makes sense in its request is the
-/// leg's to judge.
-pub const KNOWN_OPTIONS: [&str; 7] =
-    ["100rel", "timer", "replaces", "outbound", "path", "ice", "privacy"];
+/// leg's to judge. `replaces` is not among them: a call that insists on taking another's place
+/// must not become one beside it.
+pub const KNOWN_OPTIONS: [&str; 6] = ["100rel", "timer", "outbound", "path", "ice", "privacy"];
 
 /// More unknown option tags than this are not all named in the answer.
 const MAX_NAMED_OPTIONS: usize = 16;

@@ -423,6 +423,12 @@ fn an_unknown_extension_is_answered_420_by_name() {
     assert_eq!(answer.header(&Name::Unsupported), Some("mystery, riddle"));
     assert_eq!(answer.header(&Name::XSautikitError), Some("request.extension"));
     accept(&request("INVITE", "sip:gw.example.com", &["Require: 100rel"]));
+    let replacing = request("INVITE", "sip:gw.example.com", &["Require: replaces"]);
+    assert_eq!(
+        refuse(&replacing).0,
+        420,
+        "a call beside the one it replaces would be charged twice"
+    );
     for method in ["ACK", "CANCEL"] {
         let bytes = request(method, "sip:gw.example.com", &["Require: mystery"]);
         assert!(matches!(read(&bytes, Framing::Datagram), Ok(Read::Message(_))), "{method}");

@@ -1,0 +1,142 @@
+//! Offers inside the dialog (RFC 3264 section 8, RFC 3261 section 14). The relay answers each end for
+//! itself; where the ends have their media between themselves, each is asked about the other's.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use sautikit_sip::leg::{Leg, RequestKey};
+use sautikit_sip::respond::reason_phrase;
+
+use super::{AnswerFor, Bridge, Do, Side};
+
+/// The exchange under way between ends with media of their own, and what each last said.
+pub(super) struct Offers {
+    caller: Bytes,
+    pub(super) peer: Option<Bytes>,
+    /// Whose offer the other end is asked about.
+    relaying: Option<Relaying>,
+}
+
+struct Relaying {
+    from: Side,
+    request: RequestKey,
+    offer: Bytes,
+}
+
+impl Offers {
+    pub(super) fn new(caller: &Bytes) -> Self {
+        Self { caller: caller.clone(), peer: None, relaying: None }
+    }
+
+    /// What this end last described itself as; true if that is news.
+    fn says(&mut self, side: Side, sdp: Bytes) -> bool {
+        let news = match side {
+            Side::Caller => self.caller != sdp,
+            Side::Peer => self.peer.as_ref() != Some(&sdp),
+        };
+        match side {
+            Side::Caller => self.caller = sdp,
+            Side::Peer => self.peer = Some(sdp),
+        }
+        news
+    }
+}
+
+impl Bridge {
+    pub(super) fn offered(&mut self, now: Instant, from: Side, request: RequestKey, sdp: Bytes) {
+        if !self.maker.ends_own_media {
+            self.todo.push_back(Do::Reoffer { side: from, request, sdp });
+            return;
+        }
+        if self.offers.relaying.is_some() {
+            self.reoffered(now, from, request, Err(491));
+            return;
+        }
+        self.offers.relaying = Some(Relaying { from, request, offer: sdp.clone() });
+        if let Some(leg) = self.leg(from.other()) {
+            leg.reoffer(now, sdp);
+        }
+    }
+
+    /// The other end answered an offer of `from`, or refused it.
+    pub(super) fn relayed(&mut self, now: Instant, from: Side, result: Result<Bytes, u16>) {
+        let Some(relaying) = self.offers.relaying.take_if(|relaying| relaying.from == from) else {
+            return;
+        };
+        if let Ok(answer) = &result {
+            self.offers.says(from, relaying.offer);
+            self.offers.says(from.other(), answer.clone());
+        }
+        self.reoffered(now, from, relaying.request, result);
+    }
+
+    /// Whoever made the offer took it back; the other end's answer will find nobody.
+    pub(super) fn offer_withdrawn(&mut self, request: RequestKey) {
+        self.offers.relaying.take_if(|relaying| relaying.request == request);
+    }
+
+    /// Answers an end's offer, or refuses it.
+    pub(super) fn reoffered(
+        &mut self,
+        now: Instant,
+        side: Side,
+        request: RequestKey,
+        result: Result<Bytes, u16>,
+    ) {
+        let Some(leg) = self.leg(side) else { return };
+        match result {
+            Ok(sdp) => leg.accept(now, request, Some(sdp), &[]),
+            Err(status) => leg.refuse(now, request, status, reason_phrase(status), &[]),
+        }
+    }
+
+    /// A re-INVITE without an offer: the offer is ours to make, and its answer comes in the ACK.
+    pub(super) fn offer_wanted(&mut self, now: Instant, from: Side, request: RequestKey) {
+        let result = match from {
+            _ if self.offers.relaying.is_some() => Err(491),
+            Side::Peer if self.maker.ends_own_media => Ok(self.offers.caller.clone()),
+            Side::Caller if self.maker.ends_own_media => self.offers.peer.clone().ok_or(488),
+            Side::Peer => {
+                self.todo.push_back(Do::OfferToTrunk { request });
+                return;
+            }
+            // The relay answers browsers and offers them nothing; the session goes on as it was.
+            Side::Caller => Err(488),
+        };
+        self.reoffered(now, from, request, result);
+    }
+
+    /// An end answered: the other end's offer, or one of ours that it wanted.
+    pub(super) fn offer_answered(&mut self, now: Instant, by: Side, sdp: Bytes) {
+        let asked = |relaying: &Relaying| relaying.from == by.other();
+        if self.offers.relaying.as_ref().is_some_and(asked) {
+            return self.relayed(now, by.other(), Ok(sdp));
+        }
+        if !self.maker.ends_own_media {
+            self.todo.push_back(Do::MediaAnswer { purpose: AnswerFor::Update, sdp });
+            return;
+        }
+        // Only what changed is worth a new exchange with the other end.
+        if self.offers.says(by, sdp.clone())
+            && let Some(leg) = self.leg(by.other())
+        {
+            leg.reoffer(now, sdp);
+        }
+    }
+
+    fn leg(&mut self, side: Side) -> Option<&mut Leg> {
+        match side {
+            Side::Caller => Some(&mut self.caller),
+            Side::Peer => self.peers.last_mut().map(|peer| &mut peer.leg),
+        }
+    }
+}
+
+impl Side {
+    const fn other(self) -> Self {
+        match self {
+            Self::Caller => Self::Peer,
+            Self::Peer => Self::Caller,
+        }
+    }
+}
