@@ -7,15 +7,15 @@ mod demo;
 mod drain;
 mod logging;
 mod measures;
+mod operate;
 mod serve;
 mod web;
-mod workspace;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{Cli, Command, ConfigCommand, WorkspaceCommand};
+use cli::{Cli, Command, ConfigCommand};
 use config::{Config, EXIT_USAGE, Sources};
 
 fn main() -> ExitCode {
@@ -27,8 +27,8 @@ fn main() -> ExitCode {
     match cli.command {
         Command::Serve => serve::serve(cli.config),
         Command::Demo => demo::demo(sources),
-        Command::Workspace(WorkspaceCommand::Create(create)) => workspace::create(&sources, create),
         Command::Config(command) => show(&sources, command),
+        Command::Operate(command) => operate::operate(&sources, command),
     }
 }
 

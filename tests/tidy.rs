@@ -92,7 +92,7 @@ const IMPURE: [&str; 4] = ["Instant::now", "SystemTime::now", "std::env::", "std
 
 /// Where words go to standard output: the command line, the demo and the load generator.
 const PRINTERS: [&str; 7] =
-    ["build.rs", "loadtest/", "src/demo", "src/logging", "src/main", "src/serve", "src/workspace"];
+    ["build.rs", "loadtest/", "src/demo", "src/logging", "src/main", "src/serve", "src/operate"];
 
 /// Files that send without waiting to a mailbox, and what bounds the messages. A mailbox has no
 /// bound of its own, so each is thought about once.
@@ -272,6 +272,50 @@ fn every_metric_of_dashboards_and_handbook_is_one_that_the_code_exports() {
     wrong.sort_unstable();
     wrong.dedup();
     none(&wrong);
+}
+
+#[test]
+fn every_metric_stands_in_the_handbook_with_its_labels() {
+    let handbook = read("docs/operations.md");
+    let mut wrong = BTreeSet::new();
+    for source in rust_sources().iter().filter(|source| !source.is_test()) {
+        if source.is_in(&["loadtest/"]) {
+            continue;
+        }
+        for (name, labels) in metrics_of(source.product()) {
+            let row = handbook.lines().find(|line| {
+                let first = line.split('|').nth(1).unwrap_or_default();
+                line.starts_with("| `sautikit_") && words(first).any(|word| word == name)
+            });
+            let Some(row) = row else {
+                wrong.insert(format!("docs/operations.md: no row tells of {name}"));
+                continue;
+            };
+            let told = row.split('|').nth(2).unwrap_or_default();
+            for label in labels.iter().filter(|label| !words(told).any(|word| word == *label)) {
+                wrong.insert(format!("docs/operations.md: {name} has a label {label}"));
+            }
+        }
+    }
+    none(&wrong.into_iter().collect::<Vec<_>>());
+}
+
+/// The metrics that a text counts, each with the labels that are written beside it.
+fn metrics_of(text: &str) -> Vec<(String, Vec<String>)> {
+    let mut found = Vec::new();
+    for kind in ["counter!(", "gauge!(", "histogram!("] {
+        for rest in text.split(kind).skip(1) {
+            let inside = rest.split(')').next().unwrap_or_default();
+            let mut parts = inside.split('"').skip(1);
+            let Some(name) = parts.next() else { continue };
+            let labels: Vec<&str> = inside.split("=>").collect();
+            let labels = labels[..labels.len() - 1].iter().filter_map(|before| {
+                Some(before.trim_end().strip_suffix('"')?.rsplit('"').next()?.to_owned())
+            });
+            found.push((name.to_owned(), labels.collect()));
+        }
+    }
+    found
 }
 
 #[test]

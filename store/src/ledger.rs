@@ -128,7 +128,7 @@ impl Store {
     }
 }
 
-fn entry_of(row: &sqlx::sqlite::SqliteRow) -> Result<LedgerEntry, StoreError> {
+pub(crate) fn entry_of(row: &sqlx::sqlite::SqliteRow) -> Result<LedgerEntry, StoreError> {
     Ok(LedgerEntry {
         id: EntryId::from_uuid(row.try_get(0)?),
         seq: row.try_get(1)?,

@@ -17,6 +17,7 @@ mod open;
 mod operator;
 mod orphans;
 mod page;
+mod reconcile;
 mod row;
 mod schema;
 mod writer;
@@ -27,8 +28,9 @@ pub use directory::{ApiKey, Directory, Scope, UnknownScope, Workspace, Workspace
 pub use error::{OpenError, StoreError, WriteError};
 pub use idempotency::{Begun, IDEMPOTENCY_KEPT, SavedAnswer};
 pub use ledger::{EntryKind, LedgerEntry, WalletRow};
-pub use open::{DEFAULT_URL, Role, Store, open};
+pub use open::{DEFAULT_URL, Role, SchemaVersion, Store, open, schema_version};
 pub use operator::{Credited, NewApiKey, NewWorkspace};
 pub use orphans::Orphan;
 pub use page::{Cursor, PAGE_DEFAULT, PAGE_MAX, Page};
+pub use reconcile::{DIFFERENCES_MAX, Difference, Discrepancy, Reconciliation};
 pub use writer::{Debit, QUEUE_MAX, Receipt, Talked, Urgency, Write, Writer, WriterTask, Written};

@@ -14,7 +14,7 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, Connection};
 use tokio::time::{Instant, sleep};
 
-use crate::error::OpenError;
+use crate::error::{OpenError, StoreError};
 use crate::schema;
 use crate::writer::{Writer, WriterTask};
 
@@ -72,6 +72,7 @@ pub(crate) struct Place {
 /// Runs on tokio; the connections' threads outlive the runtime that opened them.
 pub async fn open(url: &str, role: Role) -> Result<Store, OpenError> {
     let place = Place::of(url)?;
+    place.make_directory(url)?;
     let serving = match role {
         Role::Serve => Some(place.serve()?),
         Role::Tool => None,
@@ -100,6 +101,35 @@ pub async fn open(url: &str, role: Role) -> Result<Store, OpenError> {
     Ok(store)
 }
 
+/// How far a database's tables have come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SchemaVersion {
+    /// The last migration that the database has seen; 0 where there is none yet.
+    pub database: i64,
+    /// The last one that this version brings.
+    pub newest: i64,
+}
+
+/// Looks at the version of the database at `url`, and changes nothing: a file that is not there is
+/// not made.
+///
+/// # Errors
+/// As [`open`].
+pub async fn schema_version(url: &str) -> Result<SchemaVersion, OpenError> {
+    let place = Place::of(url)?;
+    let newest = schema::newest();
+    if !place.file.exists() {
+        return Ok(SchemaVersion { database: 0, newest });
+    }
+    let options = place.options.clone().create_if_missing(false);
+    let mut connection = options.connect().await.map_err(|error| place.explain(&error))?;
+    let database = place.version(&mut connection).await;
+    let closed = connection.close().await;
+    let database = database?;
+    closed.map_err(|error| place.explain(&error))?;
+    Ok(SchemaVersion { database, newest })
+}
+
 impl Store {
     /// Opens the node's writer, whose task the caller runs. A node has one: more would each commit
     /// for themselves.
@@ -112,6 +142,15 @@ impl Store {
         let (writer, task) = self.open_writer().await?;
         tokio::spawn(task.run());
         Ok(writer)
+    }
+
+    /// The version of the open database.
+    pub async fn schema_version(&self) -> Result<SchemaVersion, StoreError> {
+        let newest = schema::newest();
+        let database = sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM _sqlx_migrations")
+            .fetch_one(self.reads())
+            .await?;
+        Ok(SchemaVersion { database, newest })
     }
 
     /// Whether the database answers: for readiness.
@@ -153,12 +192,7 @@ impl Place {
         let options =
             SqliteConnectOptions::from_str(url).map_err(|error| unusable(&error.to_string()))?;
         let file = options.get_filename().to_path_buf();
-        if url.contains("mode=rwc") {
-            if let Some(directory) = file.parent().filter(|path| !path.as_os_str().is_empty()) {
-                std::fs::create_dir_all(directory)
-                    .map_err(|error| OpenError::Io { path: directory.to_path_buf(), error })?;
-            }
-        } else if !file.exists() {
+        if !url.contains("mode=rwc") && !file.exists() {
             return Err(unusable("there is no such file; mode=rwc makes one"));
         }
         // WAL with FULL: a commit is durable when it returns, and readers never wait for it.
@@ -171,6 +205,16 @@ impl Place {
             .thread_name(|id| format!("store-{id}"))
             .disable_statement_logging();
         Ok(Self { options, file })
+    }
+
+    /// SQLite makes the file where it may, and not its directory.
+    fn make_directory(&self, url: &str) -> Result<(), OpenError> {
+        let directory = self.file.parent().filter(|path| !path.as_os_str().is_empty());
+        match directory.filter(|_| url.contains("mode=rwc")) {
+            Some(directory) => std::fs::create_dir_all(directory)
+                .map_err(|error| OpenError::Io { path: directory.to_path_buf(), error }),
+            None => Ok(()),
+        }
     }
 
     /// The connection of the node's writer.

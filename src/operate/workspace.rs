@@ -1,17 +1,16 @@
 //! `workspace create`: a tenant with its numbers, its first balance and its first key.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use sautikit_core::e164::E164;
 use sautikit_core::money::Minor;
 use sautikit_net::api_key::ApiKey;
-use sautikit_store::{NewApiKey, NewWorkspace, Role, Scope, Store, StoreError, open};
-use secrecy::ExposeSecret;
+use sautikit_store::{NewApiKey, NewWorkspace, Scope, Store};
 use serde::Serialize;
 
+use super::{OperateError, on_store};
 use crate::cli::CreateWorkspace;
-use crate::config::{Config, Sources};
+use crate::config::Sources;
 
 /// What is printed: the one place where the key is shown.
 #[derive(Serialize)]
@@ -21,48 +20,12 @@ struct Created {
     numbers: Vec<String>,
 }
 
-/// Why there is no workspace. Each is one line that says what to do.
-#[derive(Debug, thiserror::Error)]
-enum CreateError {
-    #[error(transparent)]
-    Open(#[from] sautikit_store::OpenError),
-    #[error("the workspace was not made: {0}; choose another one")]
-    Exists(StoreError),
-    #[error("the workspace was not made: {0}; try again")]
-    Store(StoreError),
-    #[error("the system refused a runtime: {0}")]
-    Runtime(std::io::Error),
-}
-
 /// Makes the workspace and prints it as JSON on standard output.
 pub(crate) fn create(sources: &Sources, create: CreateWorkspace) -> ExitCode {
-    let url = match Config::database(sources) {
-        Ok(url) => url,
-        Err(problems) => return crate::refuse(&problems),
-    };
-    match made(url.expose_secret(), create) {
-        Ok(created) => print(&created),
-        Err(error) => {
-            eprintln!("workspace create: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    on_store(sources, "workspace create", async |store| insert(store, create).await)
 }
 
-fn made(url: &str, create: CreateWorkspace) -> Result<Created, CreateError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(CreateError::Runtime)?;
-    runtime.block_on(async {
-        let store = open(url, Role::Tool).await?;
-        let created = insert(&store, create).await;
-        store.close().await;
-        created
-    })
-}
-
-async fn insert(store: &Store, create: CreateWorkspace) -> Result<Created, CreateError> {
+async fn insert(store: &Store, create: CreateWorkspace) -> Result<Created, OperateError> {
     let key = ApiKey::generate();
     let mut numbers = Vec::new();
     for number in create.numbers {
@@ -83,28 +46,20 @@ async fn insert(store: &Store, create: CreateWorkspace) -> Result<Created, Creat
             expires_at: None,
         }),
     };
-    let id = store.create_workspace(new).await.map_err(|error| match error {
-        StoreError::Exists(_) => CreateError::Exists(error),
-        other => CreateError::Store(other),
-    })?;
+    let id = store.create_workspace(new).await?;
     Ok(Created { workspace_id: id.to_string(), api_key: key.expose().to_owned(), numbers: shown })
-}
-
-/// A key that could not be shown is a failure, though it exists.
-fn print(created: &Created) -> ExitCode {
-    let text = serde_json::to_string(created).expect("strings are JSON");
-    match writeln!(std::io::stdout(), "{text}") {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("workspace create: the workspace was made, but cannot be shown: {error}");
-            ExitCode::FAILURE
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use sautikit_store::{Role, open};
+
+    use super::super::run;
     use super::*;
+
+    fn made(url: &str, create: CreateWorkspace) -> Result<Created, OperateError> {
+        run(url, async |store| insert(store, create).await)
+    }
 
     fn create(id: Option<&str>, numbers: &[&str]) -> CreateWorkspace {
         CreateWorkspace {
