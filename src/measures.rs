@@ -18,6 +18,7 @@ const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 /// To be called once, before anything counts.
 pub(crate) fn start() -> Result<PrometheusHandle, BuildError> {
     let handle = builder()?.install_recorder()?;
+    tell_of_zero();
     let kept = handle.clone();
     let upkeep = move || {
         loop {
@@ -29,6 +30,23 @@ pub(crate) fn start() -> Result<PrometheusHandle, BuildError> {
         tracing::warn!(%error, "no thread for metrics: their memory grows between two scrapes");
     }
     Ok(handle)
+}
+
+/// What must stay 0 is told as 0 from the start: an alert cannot tell a counter that is absent from
+/// one that nobody reads, and the first step from nothing to 1 is no increase to Prometheus.
+fn tell_of_zero() {
+    for name in [
+        "sautikit_unbilled_answered_calls",
+        "sautikit_media_panics_total",
+        "sautikit_store_refused_total",
+        "sautikit_store_queue_full_total",
+        "sautikit_call_queue_overflows_total",
+    ] {
+        metrics::counter!(name).increment(0);
+    }
+    for actor in ["call", "connection"] {
+        metrics::counter!("sautikit_actor_panics_total", "actor" => actor).increment(0);
+    }
 }
 
 fn builder() -> Result<PrometheusBuilder, BuildError> {

@@ -354,3 +354,82 @@ async fn an_invite_without_an_offer_is_not_acceptable() {
     assert_eq!(answer.refusal(), code(488, "calls.media_not_acceptable"));
     left_no_trace(&carrier, &gateway, &workspace, 1).await;
 }
+
+#[tokio::test]
+async fn a_refused_offer_is_counted_once() {
+    let (carrier, gateway, workspace) = world(Setup::new().embedded());
+    let mut phone = Phone::of(&gateway, &workspace).await;
+    for count in 1..=3 {
+        let answer = phone.refused(Dial::to(THEIRS)).await;
+        assert_eq!(answer.refusal(), code(488, "calls.media_not_acceptable"), "no ICE in it");
+        let counted = gateway.metric("sautikit_media_refusals_total", "").await;
+        assert_eq!(counted, f64::from(count));
+    }
+    assert_eq!(carrier.calls(), 0);
+}
+
+#[tokio::test]
+async fn an_invite_that_asks_for_what_nobody_serves_is_told_so_and_counted_once() {
+    let (carrier, gateway, workspace) = world(Setup::new());
+    let mut phone = Phone::of(&gateway, &workspace).await;
+    let with = |headers: &str| Dial { headers: headers.to_owned(), ..Dial::to(THEIRS) };
+    let uri = |uri: &str| Dial { uri: uri.to_owned(), ..Dial::to("") };
+    let cases = [
+        (with("Require: 100rel\r\n"), 420, "request.extension", Some(("unsupported", "100rel"))),
+        (with("Require: foo\r\n"), 420, "request.extension", Some(("unsupported", "foo"))),
+        (
+            with("Supported: timer\r\nSession-Expires: 30\r\n"),
+            422,
+            "request.session_interval",
+            Some(("min-se", "90")),
+        ),
+        (uri("urn:service:sos"), 416, "request.uri_scheme", None),
+        (with("Subject: a\u{1}b\r\n"), 400, "request.malformed", None),
+    ];
+    for (count, (dial, status, name, more)) in cases.into_iter().enumerate() {
+        let answer = phone.refused(dial).await;
+        assert_eq!(answer.refusal(), code(status, name));
+        if let Some((header, value)) = more {
+            assert_eq!(answer.must(header), value);
+        }
+        let counted = gateway.metric("sautikit_refusals_total", "").await;
+        assert_eq!(counted, (count + 1) as f64, "{name}");
+    }
+    assert_eq!(gateway.metric("sautikit_refusals_total", "request.extension").await, 2.0);
+    left_no_trace(&carrier, &gateway, &workspace, 5).await;
+}
+
+#[tokio::test]
+async fn an_invite_without_a_way_back_is_malformed_and_costs_no_hold() {
+    let (carrier, gateway, workspace) = world(Setup::new());
+    let mut phone = Phone::of(&gateway, &workspace).await;
+    let whole = phone.invite_request(&Dial::to(THEIRS));
+    let id = Sip::parse(whole.as_bytes()).call_id().to_owned();
+    phone.send(whole.replace("Contact: ", "X-Contact: ")).await;
+    let answer = phone.find("an answer", |sip| sip.answers("INVITE", &id)).await;
+    assert_eq!(answer.refusal(), code(400, "request.malformed"));
+    left_no_trace(&carrier, &gateway, &workspace, 1).await;
+}
+
+#[tokio::test]
+async fn what_belongs_to_no_call_is_refused_by_name_and_counts_as_no_call() {
+    let (carrier, gateway, workspace) = world(Setup::new());
+    let mut phone = Phone::of(&gateway, &workspace).await;
+    let lost = phone.invite_request(&Dial::to(THEIRS));
+    let tagged =
+        lost.replace(&format!("To: <sip:{THEIRS}@sip.sautikit.local>"), "To: <sip:x@gw>;tag=x");
+    for (method, text, status, name) in [
+        ("INFO", lost.clone(), 403, "request.outside_call"),
+        ("BYE", tagged.clone(), 481, "request.no_call"),
+        ("MESSAGE", lost.clone(), 405, "request.method_not_allowed"),
+    ] {
+        let text = text.replace("INVITE", method);
+        let id = Sip::parse(text.as_bytes()).call_id().to_owned();
+        phone.send(text).await;
+        let answer = phone.find(method, |sip| sip.answers(method, &id)).await;
+        assert_eq!(answer.refusal(), code(status, name), "{method}");
+    }
+    let answer = phone.ask(phone.register_request("somebody", "")).await;
+    assert_eq!(answer.refusal(), code(403, "token.not_allowed"));
+    left_no_trace(&carrier, &gateway, &workspace, 0).await;
+}

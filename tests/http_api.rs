@@ -213,7 +213,7 @@ async fn unknown_paths_methods_and_ids_are_told_apart() {
         assert_eq!(reply.refusal(), code(405, "method_not_allowed"), "{method} {path}");
         assert_eq!(reply.header("allow"), Some(allow), "{method} {path}");
     }
-    for id in [UNKNOWN, "x", "%00", "1%27--"] {
+    for id in [UNKNOWN, "x", "%00", "1%27--", "%ff", "%c3%28"] {
         let reply = gateway.api(&workspace, Ask::get(&format!("/v1/calls/{id}"))).await;
         assert_eq!(reply.refusal(), code(404, "calls.not_found"), "{id}");
         let reply = gateway.api(&workspace, Ask::post(&format!("/v1/calls/{id}/hangup"))).await;
@@ -222,6 +222,45 @@ async fn unknown_paths_methods_and_ids_are_told_apart() {
     let twice = gateway.api(&workspace, Ask::get("/v1/wallet")).await;
     let again = gateway.api(&workspace, Ask::get("/v1/wallet")).await;
     assert_ne!(twice.header("x-request-id"), again.header("x-request-id"));
+}
+
+#[tokio::test]
+async fn a_member_that_is_given_twice_is_named() {
+    let (_carrier, gateway, workspace) = world();
+    for (path, field) in [
+        ("/v1/calls?limit=1&limit=2", "limit"),
+        ("/v1/calls?status=busy&q=7&status=busy", "status"),
+        ("/v1/wallet/ledger?limit=1&limit=1", "limit"),
+        ("/v1/wallet/ledger?cursor=a&limit=1&cursor=b", "cursor"),
+    ] {
+        let reply = gateway.api(&workspace, Ask::get(path)).await;
+        assert_eq!(reply.refusal(), code(422, "validation.failed"), "{path}");
+        assert_eq!(reply.json()["error"]["fields"][0]["field"], json!(field), "{path}");
+    }
+    // What nobody asks for is nobody's fault, and text that is no UTF-8 is a value like another.
+    gateway.get(&workspace, "/v1/calls?utm=1&utm=2&limit=1").await;
+    let reply = gateway.api(&workspace, Ask::get("/v1/calls?status=%ff")).await;
+    assert_eq!(reply.refusal(), code(422, "validation.failed"));
+}
+
+#[tokio::test]
+async fn a_hangup_takes_no_body_or_one_that_is_json() {
+    let (_carrier, gateway, workspace) = world();
+    let mut phone = Phone::of(&gateway, &workspace).await;
+    let call = phone.talk(THEIRS).await;
+    let hangup = || Ask::post(&format!("/v1/calls/{}/hangup", call.id()));
+    for bad in ["[[[", "{\"reason\":", "hang up", "\u{0}"] {
+        for ask in [hangup(), hangup().header("idempotency-key", "a")] {
+            let reply = gateway.api(&workspace, ask.body(bad.to_owned())).await;
+            assert_eq!(reply.refusal(), code(400, "request.malformed"), "{bad}");
+        }
+    }
+    assert!(!phone.has(|sip| sip.method() == "BYE").await, "the call goes on");
+    for good in ["", " ", "{}"] {
+        gateway.api(&workspace, hangup().body(good)).await.good();
+    }
+    phone.hung_up(&call).await;
+    gateway.ended_call(&workspace, &call.id()).await;
 }
 
 #[tokio::test]
@@ -356,6 +395,22 @@ async fn pages_stay_right_while_calls_are_added() {
     assert_eq!(reply.refusal(), code(422, "validation.failed"));
     until("the credits", async || (gateway.wallet(&workspace).await == (10_600, 0)).then_some(()))
         .await;
+}
+
+#[tokio::test]
+async fn what_must_be_zero_is_told_as_zero_from_the_start() {
+    let (_carrier, gateway, _workspace) = world();
+    let figures = Ask::get("/metrics").send(gateway.admin).await;
+    let text = String::from_utf8(figures.body.to_vec()).unwrap();
+    for line in [
+        "sautikit_unbilled_answered_calls 0",
+        "sautikit_actor_panics_total{actor=\"call\"} 0",
+        "sautikit_actor_panics_total{actor=\"connection\"} 0",
+        "sautikit_media_panics_total 0",
+        "sautikit_store_refused_total 0",
+    ] {
+        assert!(text.lines().any(|each| each == line), "{line} is not in\n{text}");
+    }
 }
 
 #[tokio::test]

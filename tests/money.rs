@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use common::carrier::{Carrier, Script};
 use common::gateway::{Gateway, Place, Setup, Workspace};
+use common::http::Ask;
 use common::ledger;
 use common::phone::{Call, Dial, Phone};
 use common::{OURS, THEIRS, until};
@@ -288,22 +289,33 @@ async fn while_the_database_is_locked_no_call_is_free_and_no_debit_is_lost() {
     let (carrier, gateway, workspace) = world(10_000, Script::Answer, Setup::new());
     let mut phone = Phone::of(&gateway, &workspace).await;
     let mut before = phone.talk(&number(1)).await;
+    assert_eq!(Ask::get("/readyz").send(gateway.admin).await.status, 200);
     let lock = Lock::take(&gateway.place).await;
-    // The end of a call does not wait for the disk; its debit does.
-    assert_eq!(phone.hang_up(&mut before).await.status(), Some(200));
-    carrier.request("BYE", carrier.invite_to(&number(1)).await.call_id()).await;
+    // Nobody knows yet that the answer of this one cannot be committed.
     let answer = phone.refused(Dial::to(&number(2))).await;
     assert_eq!(answer.refusal(), (503, "wallet.unavailable".to_owned()));
     assert!(answer.retry_after() >= Some(1));
     let peer = carrier.invite_to(&number(2)).await.call_id().to_owned();
     carrier.request("ACK", &peer).await;
     carrier.request("BYE", &peer).await;
+    // Now it is known: the next one rings nowhere, and no new traffic is wanted.
+    let answer = phone.refused(Dial::to(&number(3))).await;
+    assert_eq!(answer.refusal(), (503, "wallet.unavailable".to_owned()));
+    assert_eq!(carrier.calls(), 2);
+    assert_eq!(Ask::get("/readyz").send(gateway.admin).await.status, 503);
+    // The end of a call does not wait for the disk; its debit does.
+    assert_eq!(phone.hang_up(&mut before).await.status(), Some(200));
+    carrier.request("BYE", carrier.invite_to(&number(1)).await.call_id()).await;
     assert_eq!(phone.options().await.status(), Some(200), "the session goes on");
     drop(lock);
     let row = gateway.ended_call(&workspace, &before.id()).await;
     assert_eq!(row["status"], json!("completed"));
     let rows = gateway.ended_calls(&workspace, 2).await;
     assert_eq!((&rows[0]["status"], &rows[0]["cost_minor"]), (&json!("failed"), &json!(0)));
+    until("the gateway to be ready", async || {
+        (Ask::get("/readyz").send(gateway.admin).await.status == 200).then_some(())
+    })
+    .await;
     let sums = ledger::check(&gateway.place);
     assert_eq!((sums.answered, sums.debits, sums.open_holds), (1, 1, 0));
     let cost = row["cost_minor"].as_i64().unwrap();
@@ -311,7 +323,7 @@ async fn while_the_database_is_locked_no_call_is_free_and_no_debit_is_lost() {
         (gateway.wallet(&workspace).await == (10_000 - cost, 0)).then_some(())
     })
     .await;
-    let mut after = phone.talk(&number(3)).await;
+    let mut after = phone.talk(&number(4)).await;
     phone.hang_up(&mut after).await;
     gateway.ended_call(&workspace, &after.id()).await;
     assert_eq!(ledger::check(&gateway.place).debits, 2);

@@ -13,6 +13,7 @@ use common::http::Ask;
 use common::ledger;
 use common::phone::{Call, Dial, Phone};
 use common::{OURS, THEIRS, until};
+use sautikit_core::time::UnixMicros;
 use sautikit_net::client::ConnectError;
 use serde_json::{Value, json};
 
@@ -150,6 +151,10 @@ async fn a_kill_under_calls_loses_no_debit_and_the_next_start_ends_them() {
         let life = left.iter().find(|row| row["id"] == json!(id)).unwrap()["ms"].as_u64().unwrap();
         assert_eq!(row["duration_seconds"], json!(life.div_ceil(1000)), "to its last sign of life");
         assert_eq!(row["cost_minor"], json!(5 * life.div_ceil(1000)));
+        let at = |name: &str| UnixMicros::parse_rfc3339(row[name].as_str().unwrap()).unwrap();
+        let lived = at("answered_at").checked_add(Duration::from_millis(life));
+        assert_eq!(Some(at("ended_at")), lived, "it ended when it was last seen alive");
+        assert!(at("updated_at") > at("ended_at"), "and the restart wrote so");
     }
     let rows = gateway.ended_calls(&workspace, 22).await;
     let rang = rows.iter().find(|row| row["remote_e164"] == json!(number(90))).unwrap();
@@ -387,6 +392,28 @@ async fn the_log_tells_of_each_call_in_one_line_and_names_nobody() {
         for word in [&id, "call ended", "status=completed", "by=caller", "cost_minor="] {
             assert!(line.contains(word), "{word}: {line}");
         }
+    }
+}
+
+#[tokio::test]
+async fn even_a_trace_of_everything_holds_no_token_and_no_number() {
+    let carrier = Carrier::start(Script::Answer);
+    let (setup, workspace) = setup(&carrier);
+    let gateway = setup.env("SAUTIKIT_LOG", "trace,tungstenite::protocol=trace").start();
+    let mut phone = Phone::of(&gateway, &workspace).await;
+    let token = gateway.token(&workspace, Value::Null).await;
+    gateway.place.keep_out_of_logs(&token);
+    let renewed = phone.register(&format!("Authorization: Bearer {token}\r\n")).await;
+    assert_eq!(renewed.status(), Some(200));
+    let unclaimed = Dial { from: "+254799999999", ..Dial::to(THEIRS) };
+    assert_eq!(phone.refused(unclaimed).await.status(), Some(403));
+    let mut call = phone.talk(THEIRS).await;
+    phone.hang_up(&mut call).await;
+    gateway.ended_call(&workspace, &call.id()).await;
+    let log = gateway.log();
+    assert!(log.contains("DEBUG sautikit"), "what is ours is told in full:\n{log}");
+    for secret in [&*token, THEIRS, OURS] {
+        assert!(!log.contains(secret), "the log holds {}…", &secret[..6]);
     }
 }
 

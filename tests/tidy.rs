@@ -278,11 +278,15 @@ fn every_metric_of_dashboards_and_handbook_is_one_that_the_code_exports() {
 fn every_metric_stands_in_the_handbook_with_its_labels() {
     let handbook = read("docs/operations.md");
     let mut wrong = BTreeSet::new();
+    let mut labels_of = BTreeMap::new();
     for source in rust_sources().iter().filter(|source| !source.is_test()) {
         if source.is_in(&["loadtest/"]) {
             continue;
         }
         for (name, labels) in metrics_of(source.product()) {
+            if *labels_of.entry(name.clone()).or_insert_with(|| labels.clone()) != labels {
+                wrong.insert(format!("{}: {name} has other labels elsewhere", source.path));
+            }
             let row = handbook.lines().find(|line| {
                 let first = line.split('|').nth(1).unwrap_or_default();
                 line.starts_with("| `sautikit_") && words(first).any(|word| word == name)

@@ -68,6 +68,10 @@ fn judge(
     if node.is_draining() {
         return Err(Refusal::Draining);
     }
+    // Refused before it rings anywhere: an answer could not be committed.
+    if node.writer.is_failing() {
+        return Err(Refusal::WalletUnavailable);
+    }
     let (directory, rules) = (node.directory(), node.rules());
     let workspace = directory.workspaces.get(&claims.workspace).ok_or(Refusal::AccountSuspended)?;
     if workspace.status == WorkspaceStatus::Suspended {

@@ -4,6 +4,7 @@
 mod actor;
 mod handshake;
 mod listener;
+mod refused;
 mod register;
 mod session;
 

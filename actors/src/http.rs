@@ -3,6 +3,7 @@
 
 mod actor;
 mod admin;
+mod asked;
 mod auth;
 mod balance;
 mod body;

@@ -80,6 +80,9 @@ impl Trunk {
     }
 }
 
+/// When a carrier may come again to a gateway that ends: another one has its address by then.
+const RETRY_AFTER_SECONDS: &str = "5";
+
 /// Counts a leg on its trunk while it is held.
 pub(crate) struct OnTrunk(Arc<Trunk>);
 
@@ -139,7 +142,11 @@ impl TrunkActor {
         let message = &stray.message;
         let (status, extra): (u16, &[(Name, &str)]) = match message.method() {
             None | Some(Method::Ack) => return,
-            Some(Method::Options) if self.node.is_draining() => (503, &[]),
+            Some(Method::Options | Method::Invite)
+                if self.node.is_draining() && message.to_tag().is_none() =>
+            {
+                (503, &[(Name::RetryAfter, RETRY_AFTER_SECONDS)])
+            }
             Some(Method::Options) => (200, &[(Name::Allow, ALLOW)]),
             Some(Method::Invite) if message.to_tag().is_none() => (self.called(message), &[]),
             Some(
@@ -161,9 +168,6 @@ impl TrunkActor {
 
     /// A carrier's call: known numbers are not reachable while no session takes calls.
     fn called(&self, message: &Message) -> u16 {
-        if self.node.is_draining() {
-            return 503;
-        }
         let number = message
             .uri()
             .and_then(|uri| sautikit_sip::uri::Uri::parse(uri).ok())

@@ -30,6 +30,7 @@ mod refresh;
 mod requests;
 #[cfg(test)]
 mod tests;
+mod unserved;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -39,6 +40,7 @@ use bytes::Bytes;
 
 pub use config::{Credentials, LegConfig, OutgoingInvite, Transport};
 pub use print::ALLOW;
+pub use unserved::Unserved;
 
 use crate::dialog::Dialog;
 pub use crate::dialog::RecoveryDialog;

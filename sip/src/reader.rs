@@ -14,6 +14,7 @@ use memchr::memmem;
 use sautikit_core::limits::MESSAGE_MAX_BYTES;
 
 use crate::message::{Message, Method, Name, Start};
+use crate::respond::protocol_fault;
 
 mod check;
 mod fault;
@@ -63,6 +64,14 @@ impl ReadError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Answer { reason, .. } | Self::Drop { reason } => reason,
+        }
+    }
+
+    /// The `X-Sautikit-Error` of the answer, where there is one.
+    pub fn code(&self) -> Option<&'static str> {
+        match self {
+            Self::Answer { status, .. } => Some(protocol_fault(*status)?.0),
+            Self::Drop { .. } => None,
         }
     }
 }

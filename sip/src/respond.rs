@@ -43,6 +43,38 @@ fn stateless_tag(request: &Message) -> String {
     format!("s{hash:016x}")
 }
 
+/// The code (`X-Sautikit-Error`) and a text for people of a refusal that the protocol asks for: no
+/// rule about calls or money is broken. None where the status is no refusal of this kind, as 487.
+pub const fn protocol_fault(status: u16) -> Option<(&'static str, &'static str)> {
+    Some(match status {
+        400 => ("request.malformed", "The request breaks the rules of SIP"),
+        403 => ("request.outside_call", "Such a request is served inside a call alone"),
+        405 => {
+            ("request.method_not_allowed", "The method is not served: Allow names those that are")
+        }
+        416 => ("request.uri_scheme", "Dial a sip or a tel address"),
+        420 => ("request.extension", "Require names an extension that is not served"),
+        422 => ("request.session_interval", "The session would expire too soon: see Min-SE"),
+        481 => ("request.no_call", "There is no call that this request belongs to"),
+        482 => ("request.merged", "The same request has come another way"),
+        483 => ("request.too_many_hops", "The request has passed too many hops"),
+        491 => ("request.pending", "An offer of the other side is not answered yet"),
+        500 => ("request.out_of_turn", "An earlier request is not done, or a later one came first"),
+        504 => ("request.not_answered", "The other side did not answer in time"),
+        505 => ("request.version", "The gateway speaks SIP/2.0"),
+        513 => ("request.too_large", "The message is too large"),
+        _ => return None,
+    })
+}
+
+/// The headers by which a refusal of [`protocol_fault`] says what is wrong; an empty text stands for
+/// the usual one. It holds no quote and no backslash, and `host` says who warns.
+pub fn fault_headers(status: u16, host: &str, text: &str) -> Vec<(Name, String)> {
+    let Some((code, usual)) = protocol_fault(status) else { return Vec::new() };
+    let text = if text.is_empty() { usual } else { text };
+    vec![(Name::XSautikitError, code.to_owned()), (Name::Warning, format!("399 {host} \"{text}\""))]
+}
+
 /// What the gateway serves, as an Allow header names it.
 pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, REGISTER, OPTIONS, PRACK, UPDATE, INFO";
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use sautikit_core::limits::Limits;
-use sautikit_core::rate::{RateCard, RateRow};
+use sautikit_core::rate::{CardError, RateCard, RateRow};
 use sautikit_sip::uri::{Scheme, Uri};
 use serde::Deserialize;
 use toml::{Table, Value};
@@ -315,16 +315,35 @@ fn unique_names(path: &str, trunks: &[Trunk], problems: &mut Problems) {
     }
 }
 
+/// The prefix of a row, where it is one.
+fn own_prefix(row: &Table) -> Option<Value> {
+    let prefix = row.get("prefix")?;
+    let mut alone = Kind::of_rates().least;
+    alone.insert("prefix".to_owned(), prefix.clone());
+    rate(alone, true).is_ok().then(|| prefix.clone())
+}
+
+/// A card of one row judges all that a row alone can have wrong. Unless `named`, its prefix is not
+/// the file's, and no error may speak of it.
+fn rate(row: Table, named: bool) -> Result<RateRow, String> {
+    let row: RateRow = row.try_into().map_err(message)?;
+    match RateCard::from_rows(std::slice::from_ref(&row)) {
+        Ok(_) => Ok(row),
+        Err(CardError::Rate { error, .. }) if !named => Err(error.to_string()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 fn rates(path: &str, cards: Vec<(String, Table)>, problems: &mut Problems) -> RateCard {
-    // A card of one row judges all that a row alone can have wrong.
-    let read = |row: Table| {
-        let row: RateRow = row.try_into().map_err(message)?;
-        RateCard::from_rows(std::slice::from_ref(&row)).map_err(|error| error.to_string())?;
-        Ok(row)
-    };
     let rows: Vec<RateRow> = cards
         .into_iter()
-        .filter_map(|(place, row)| Kind::of_rates().read(&place, row, read, problems))
+        .filter_map(|(place, row)| {
+            let mut kind = Kind::of_rates();
+            // The row's own prefix, so that what is wrong beside it is told by its name.
+            let named = own_prefix(&row).map(|prefix| kind.least.insert("prefix".into(), prefix));
+            let read = |row| rate(row, named.is_some());
+            kind.read(&place, row, read, problems)
+        })
         .collect();
     RateCard::from_rows(&rows).unwrap_or_else(|error| {
         problems.add(

@@ -117,8 +117,14 @@ impl Sources {
                 let path = String::from_utf8_lossy(&path).into_owned();
                 match read(Path::new(&path), VALUE_BYTES_MAX) {
                     Ok(bytes) => {
-                        self.values.insert(setting.name, without_last_newline(bytes));
+                        // As an empty variable: a file is how a setting is cleared while running.
+                        let value = Some(without_last_newline(bytes)).filter(|it| !it.is_empty());
+                        self.values.extend(value.map(|value| (setting.name, value)));
                     }
+                    // The next key comes and goes with its file.
+                    Err(error)
+                        if setting.name == settings::SIGNING_KEY_NEXT.name
+                            && error.kind() == io::ErrorKind::NotFound => {}
                     Err(error) => {
                         let found = unreadable(&path, &error);
                         self.fail(setting, name_of_file, found, setting.cure);
@@ -222,6 +228,20 @@ mod tests {
             text.contains("DATABASE_URL_FILE names \"/nowhere\", which cannot be read"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn an_empty_file_clears_its_setting_and_the_next_key_goes_with_its_file() {
+        let env =
+            [("SAUTIKIT_SIP_TOKEN_SIGNING_KEY_NEXT_FILE", "n"), ("SAUTIKIT_WS_URL_FILE", "u")];
+        for files in [[("n", ""), ("u", "\n")].as_slice(), &[("u", "")]] {
+            let sources = gather(&env, files, None);
+            assert_eq!(sources.bytes(&settings::SIGNING_KEY_NEXT), None);
+            assert_eq!(sources.bytes(&settings::WS_URL), None);
+            assert!(sources.problems().is_empty(), "{}", sources.problems());
+        }
+        let key = [("SAUTIKIT_SIP_TOKEN_SIGNING_KEY_FILE", "k")];
+        assert!(!gather(&key, &[], None).problems().is_empty(), "the active key must be there");
     }
 
     #[test]

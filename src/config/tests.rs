@@ -223,6 +223,14 @@ fn every_mistake_of_the_file_is_told_with_its_place() {
             format!("{rate}minimum_minor = -1\nconnection_fee_minor = -2\n"),
             &["connection_fee_minor is -2", "minimum_minor is -1"],
         ),
+        (
+            rate.replace("+1", "+254").replace("= 3", "= -3"),
+            &["[[rate]] 1, per_minute_minor is -3 (rate of prefix \"+254\": per_minute_minor must"],
+        ),
+        (
+            format!("{}minimum_minor = -1\n", rate.replace("+1", "abc")),
+            &["minimum_minor is -1 (minimum_minor must not", "prefix is \"abc\" (prefix \"abc\""],
+        ),
         (format!("{rate}{rate}"), &["[[rate]] cannot be used (prefix \"+1\" is given twice)"]),
         (rate.replace("= 3", "= 3.5"), &["per_minute_minor is 3.5"]),
         (rate.replace("= 3", "= \"dear\""), &["per_minute_minor is \"dear\""]),

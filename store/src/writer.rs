@@ -173,6 +173,12 @@ impl Writer {
         self.queue.0.len()
     }
 
+    /// The database takes no commits now: an answer would wait for two seconds and fail. Known from
+    /// the last attempt, and over as soon as the database is back.
+    pub fn is_failing(&self) -> bool {
+        self.queue.0.is_failing()
+    }
+
     /// Takes no more, commits what is queued, and returns when that is done. With the database
     /// away this lasts until it is back: bound it by a timeout.
     pub async fn shut_down(&self) {

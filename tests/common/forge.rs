@@ -28,8 +28,12 @@ pub(crate) fn token(claims: &Value) -> String {
 
 /// Whether the gateway's own key signed it.
 pub(crate) fn is_signed(token: &str) -> bool {
+    is_signed_with(token, SIGNING_KEY)
+}
+
+pub(crate) fn is_signed_with(token: &str, key: &str) -> bool {
     let (text, signature) = token.rsplit_once('.').unwrap();
-    base64url(&hmac_sha256(SIGNING_KEY.as_bytes(), text.as_bytes())) == signature
+    base64url(&hmac_sha256(key.as_bytes(), text.as_bytes())) == signature
 }
 
 /// The header and the claims of a token, unverified.

@@ -32,7 +32,7 @@ impl CallActor {
                     act.media = Some(Rc::new(session));
                     sdp
                 })
-                .map_err(|error| counted(&error));
+                .map_err(|error| error.sip_status());
             act.step(ctx, Input::MediaOffered(result));
         }));
     }
@@ -47,7 +47,7 @@ impl CallActor {
             answered
         };
         ctx.spawn(answered.into_actor(self).map(move |answered, act, ctx| {
-            let result = answered.map_err(|error| counted(&error));
+            let result = answered.map_err(|error| error.sip_status());
             act.step(ctx, Input::MediaAnswered { purpose, result });
         }));
     }
@@ -67,7 +67,7 @@ impl CallActor {
             }
         };
         ctx.spawn(answered.into_actor(self).map(move |answered, act, ctx| {
-            let result = answered.map_err(|error| counted(&error));
+            let result = answered.map_err(|error| error.sip_status());
             act.step(ctx, Input::Reoffered { side, request, result });
         }));
     }
@@ -79,15 +79,10 @@ impl CallActor {
         let Some(media) = self.media.clone() else { return };
         let offered = async move { media.offer_to_trunk().await };
         ctx.spawn(offered.into_actor(self).map(move |offered, act, ctx| {
-            let result = offered.map_err(|error| counted(&error));
+            let result = offered.map_err(|error| error.sip_status());
             act.step(ctx, Input::Reoffered { side: Side::Peer, request, result });
         }));
     }
-}
-
-fn counted(error: &sautikit_media::MediaError) -> u16 {
-    metrics::counter!("sautikit_media_refusals_total", "reason" => error.label()).increment(1);
-    error.sip_status()
 }
 
 /// Ends the relay and gives what it measured on the worse leg.

@@ -133,7 +133,10 @@ fn closed(mut row: CallRow, talked: Option<Talked>) -> (Write, Talked) {
     row.failure_code = closing.failure_code;
     row.hangup_cause = Some(Cow::Borrowed(closing.hangup_cause));
     row.hangup_by = Some(closing.hangup_by);
-    row.ended_at = Some(now);
+    // Its last sign of life, however long ago: the end and the billed time must not contradict.
+    let talked_for = talked.map(|talked| Duration::from_millis(talked.millis));
+    let last_sign = row.answered_at.zip(talked_for).and_then(|(at, spent)| at.checked_add(spent));
+    row.ended_at = Some(last_sign.unwrap_or(now));
     row.updated_at = now;
     let billed = talked.unwrap_or(Talked { millis: 0, seconds: 0, cost: Minor::ZERO });
     row.duration_seconds = Some(u32::try_from(billed.seconds).unwrap_or(u32::MAX));

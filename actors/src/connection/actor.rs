@@ -18,13 +18,15 @@ use sautikit_net::head::Head;
 use sautikit_net::keys::KeyId;
 use sautikit_net::random;
 use sautikit_net::ws::{self, Close, Feed, Incoming, Outbox};
+use sautikit_sip::leg::Unserved;
 use sautikit_sip::message::{Message, Method, Name};
 use sautikit_sip::reader::{self, Framing, KeepAlive, Read, ReadError};
-use sautikit_sip::respond::{ALLOW, reason_phrase, respond};
+use sautikit_sip::respond::{ALLOW, fault_headers, protocol_fault, reason_phrase, respond};
 use sautikit_store::WorkspaceStatus;
 use tokio::net::TcpStream;
 
 use super::handshake::{Asked, asked, decide};
+use super::refused;
 use super::register::{self, Registration};
 use super::session::{Due, Pace, Session};
 use crate::admit::admit;
@@ -323,9 +325,13 @@ impl Open {
             Err(error) => {
                 metrics::counter!("sautikit_sip_unreadable_total", "transport" => "ws")
                     .increment(1);
+                let code = error.code();
                 // Noise counts like requests do, and is answered only within their pace.
                 match (self.session.pace(now), error) {
                     (Pace::Fine, ReadError::Answer { answer, .. }) => {
+                        if let Some(code) = code {
+                            refused::count(refused::is_invite(bytes), code);
+                        }
                         let _ = self.outbox.send(answer);
                     }
                     (Pace::Close, _) => self.close(CloseCode::TooMany, "10"),
@@ -372,7 +378,7 @@ impl Open {
             Method::Invite if message.to_tag().is_none() => self.invite(node, message, now, own),
             Method::Options if message.to_tag().is_none() => self.options(&message),
             Method::Refer | Method::Info if message.to_tag().is_none() => {
-                self.reply(&message, 403, &[]);
+                self.refuse_as_fault(node, &message, 403, &[]);
             }
             Method::Invite
             | Method::Bye
@@ -381,8 +387,11 @@ impl Open {
             | Method::Update
             | Method::Refer
             | Method::Info
-            | Method::Options => self.reply(&message, 481, &[]),
-            _ => self.reply(&message, 405, &[(Name::Allow, ALLOW)]),
+            | Method::Options => self.refuse_as_fault(node, &message, 481, &[]),
+            _ => {
+                let allow = (Name::Allow, ALLOW.to_owned());
+                self.refuse_as_fault(node, &message, 405, &[allow]);
+            }
         }
     }
 
@@ -468,6 +477,12 @@ impl Open {
             self.refuse_for(&message, refusal, node, None);
             return;
         }
+        // Before anything is held for it: no leg could serve it.
+        if let Some(unserved) = Unserved::of(&message) {
+            let headers = unserved.headers(&node.domain);
+            self.refuse(&message, unserved.status, unserved.code(), &headers);
+            return;
+        }
         let branch: Option<Box<str>> = message.branch().map(Into::into);
         match admit(node, self.session.claims(), message, now) {
             Ok((plan, permit)) => {
@@ -492,7 +507,7 @@ impl Open {
         }
     }
 
-    /// A refusal of the gateway's own: answered, counted and logged once.
+    /// A refusal by a rule of the gateway's.
     fn refuse_for(
         &mut self,
         message: &Message,
@@ -500,17 +515,42 @@ impl Open {
         node: &Node,
         retry_after: Option<u64>,
     ) {
-        metrics::counter!("sautikit_refusals_total", "code" => refusal.code()).increment(1);
-        tracing::debug!(session = %self.session.id, code = refusal.code(), "refused");
         let spread = u32::from_be_bytes(random::bytes());
         let mut headers = refusal_headers(refusal, &node.domain, spread);
         if let Some(seconds) = retry_after {
             headers.retain(|(name, _)| name.as_str() != "Retry-After");
             headers.push((Name::parse("Retry-After"), seconds.to_string()));
         }
+        self.refuse(message, refusal.sip_status(), refusal.code(), &headers);
+    }
+
+    /// A refusal by a rule of SIP.
+    fn refuse_as_fault(
+        &mut self,
+        node: &Node,
+        message: &Message,
+        status: u16,
+        extra: &[(Name, String)],
+    ) {
+        let code = protocol_fault(status).map_or("request.malformed", |(code, _)| code);
+        let mut headers = fault_headers(status, &node.domain, "");
+        headers.extend_from_slice(extra);
+        self.refuse(message, status, code, &headers);
+    }
+
+    /// A refusal of the gateway's own: answered, counted and logged once.
+    fn refuse(
+        &mut self,
+        message: &Message,
+        status: u16,
+        code: &'static str,
+        headers: &[(Name, String)],
+    ) {
+        refused::count(message.method() == Some(&Method::Invite), code);
+        tracing::debug!(session = %self.session.id, code, "refused");
         let extra: Vec<_> =
             headers.iter().map(|(name, value)| (name.clone(), value.as_str())).collect();
-        self.reply(message, refusal.sip_status(), &extra);
+        self.reply(message, status, &extra);
     }
 
     fn reply(&mut self, message: &Message, status: u16, extra: &[(Name, &str)]) {

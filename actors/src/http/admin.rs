@@ -34,6 +34,10 @@ async fn ready(State(admin): State<Admin>) -> Response {
     if admin.node.is_draining() {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
     }
+    if admin.node.writer.is_failing() {
+        let told = "the database takes no commits\n";
+        return (StatusCode::SERVICE_UNAVAILABLE, told).into_response();
+    }
     let asked = tokio::time::timeout(STORE_TIMEOUT, admin.node.store.directory_version()).await;
     match asked {
         Ok(Ok(_)) => "ready\n".into_response(),

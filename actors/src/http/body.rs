@@ -42,7 +42,7 @@ impl Body {
             ApiError::new(
                 StatusCode::BAD_REQUEST,
                 "request.malformed",
-                format!("The body is not the JSON object that this path takes: {error}"),
+                format!("The body is not the JSON that this path takes: {error}"),
             )
         })
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -15,6 +15,7 @@ use sautikit_store::{CallEvent, CallFilter, CallRow, Direction, Scope};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::asked::{Members, PathId};
 use super::auth::Caller;
 use super::body::Body;
 use super::error::ApiError;
@@ -199,7 +200,7 @@ fn digits(part: &str, faults: &mut Vec<FieldError>) -> Option<String> {
 async fn list(
     caller: Caller,
     State(node): State<Arc<Node>>,
-    Query(query): Query<Asked>,
+    Members(query): Members<Asked>,
 ) -> Result<Json<Listed<Call>>, ApiError> {
     caller.needs(Scope::CallsRead)?;
     let mut faults = Vec::new();
@@ -224,10 +225,10 @@ fn no_such_call() -> ApiError {
 async fn show(
     caller: Caller,
     State(node): State<Arc<Node>>,
-    Path(id): Path<String>,
+    PathId(id): PathId,
 ) -> Result<Json<Shown>, ApiError> {
     caller.needs(Scope::CallsRead)?;
-    let id = id_of(&id).ok_or_else(no_such_call)?;
+    let id = id.as_deref().and_then(id_of).ok_or_else(no_such_call)?;
     let found = node.store.call(caller.workspace, id).await?;
     let (row, events) = found.ok_or_else(no_such_call)?;
     Ok(Json(Shown { call: shown(row, Some(events)) }))
@@ -242,11 +243,14 @@ struct HungUp {
 async fn hang_up(
     caller: Caller,
     State(node): State<Arc<Node>>,
-    Path(id): Path<String>,
+    PathId(id): PathId,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     caller.needs(Scope::CallsWrite)?;
+    // Nothing in it matters, but a client that sends something else than JSON is told so.
+    body.json_or_default::<serde_json::Value>()?;
+    let id = id.ok_or_else(no_such_call)?;
     let request = format!("POST /v1/calls/{id}/hangup");
     let workspace = caller.workspace;
     once(&node, workspace, &headers, &request, &body, async {

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
 use sautikit_store::{LedgerEntry, Scope};
 use serde::{Deserialize, Serialize};
 
+use super::asked::Members;
 use super::auth::Caller;
 use super::error::ApiError;
 use super::page::{Listed, asked};
@@ -53,7 +54,7 @@ impl From<LedgerEntry> for Entry {
 async fn list(
     caller: Caller,
     State(node): State<Arc<Node>>,
-    Query(query): Query<Asked>,
+    Members(query): Members<Asked>,
 ) -> Result<Json<Listed<Entry>>, ApiError> {
     caller.needs(Scope::WalletRead)?;
     let mut faults = Vec::new();

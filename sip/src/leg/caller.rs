@@ -6,8 +6,8 @@ use std::time::Instant;
 use super::config::{LegConfig, Own};
 use super::offer::Session;
 use super::print::{Head, SDP};
-use super::refresh::{self, LEAST};
 use super::requests::{InviteIn, Key};
+use super::unserved::Unserved;
 use super::{Bytes, Event, Hop, Leg, Message, Method, Phase, reason_of, reply_hop};
 use crate::dialog::Dialog;
 use crate::message::Name;
@@ -29,7 +29,10 @@ impl Leg {
         let mut leg = Self::new(Own::new(config));
         let hop = reply_hop(&invite, source, leg.own.transport);
         let dialog = Dialog::of_invite(&invite, &leg.own.local_tag);
-        let too_short = refresh::asked(&invite).is_some_and(|(seconds, _)| seconds < LEAST);
+        let served = match dialog {
+            Ok(dialog) => Unserved::beyond_us(&invite).map_or(Ok(dialog), Err),
+            Err(malformed) => Err(malformed.into()),
+        };
         let key = leg.new_key();
         leg.invites_in.reserve_exact(1);
         leg.invites_in.push(InviteIn {
@@ -42,28 +45,18 @@ impl Leg {
             answer_by: None,
             request: Some(invite),
         });
-        match dialog {
-            Err(malformed) => leg.decline(now, 400, &malformed.to_string(), &[]),
-            // Whoever insists on reliable provisional responses gets none from us (RFC 3262 section 3).
-            Ok(_) if leg.insists_on_100rel() => {
-                leg.decline(now, 420, "", &[(Name::Unsupported, "100rel".to_owned())]);
-            }
-            Ok(_) if too_short => {
-                leg.decline(now, 422, "", &[(Name::MinSe, LEAST.to_string())]);
-            }
+        match served {
             Ok(dialog) => leg.phase = Phase::Ringing(Box::new(dialog)),
+            Err(unserved) => leg.decline(now, &unserved),
         }
         leg
     }
 
-    fn insists_on_100rel(&self) -> bool {
-        let request = self.invites_in.first().and_then(|invite| invite.request.as_ref());
-        request.is_some_and(|request| request.lists(&Name::Require, "100rel"))
-    }
-
-    fn decline(&mut self, now: Instant, status: u16, reason: &str, extra: &[(Name, String)]) {
-        self.refuse_invite(now, 0, status, reason, extra);
-        self.over(Event::Declined { status });
+    fn decline(&mut self, now: Instant, unserved: &Unserved) {
+        let Unserved { status, text, extra } = unserved;
+        let extra = self.own.refusal(*status, text, extra);
+        self.refuse_invite(now, 0, *status, text, &extra);
+        self.over(Event::Declined { status: *status });
     }
 
     /// Sends 100.
@@ -143,6 +136,18 @@ impl Leg {
     /// The INVITE that waits for its final response.
     fn first_invite(&self) -> Option<usize> {
         self.invites_in.iter().position(|invite| invite.initial && invite.machine.is_pending())
+    }
+
+    /// Refuses the INVITE at `index` by the leg's own judgement.
+    pub(super) fn refuse_invite_ourselves(
+        &mut self,
+        now: Instant,
+        index: usize,
+        status: u16,
+        extra: &[(Name, String)],
+    ) {
+        let extra = self.own.refusal(status, "", extra);
+        self.refuse_invite(now, index, status, "", &extra);
     }
 
     /// Sends a refusal of the INVITE at `index` and keeps it for its repetitions.

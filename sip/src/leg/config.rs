@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::leg::print::Head;
 use crate::message::Name;
+use crate::respond::fault_headers;
 use crate::transaction::Reliability;
 use crate::via::MAGIC_COOKIE;
 use bytes::Bytes;
@@ -189,6 +190,22 @@ impl Own {
             rport,
         ];
         head.pieces("Via", parts);
+    }
+
+    /// What a refusal by the leg itself carries: a browser is told which and why, a carrier only what SIP wants.
+    pub(super) fn refusal(
+        &self,
+        status: u16,
+        text: &str,
+        extra: &[(Name, String)],
+    ) -> Vec<(Name, String)> {
+        let mut headers = if self.transport.is_websocket() {
+            fault_headers(status, &self.via_sent_by, text)
+        } else {
+            Vec::new()
+        };
+        headers.extend_from_slice(extra);
+        headers
     }
 
     /// The number of a branch that we made.

@@ -233,10 +233,10 @@ impl Leg {
         match verdict {
             0 => self.offer_came(now, index),
             422 => {
-                self.refuse_invite(now, index, 422, "", &[(Name::MinSe, LEAST.to_string())]);
+                self.refuse_invite_ourselves(now, index, 422, &[(Name::MinSe, LEAST.to_string())]);
             }
-            500 => self.refuse_invite(now, index, 500, "", &[self.retry_after()]),
-            status => self.refuse_invite(now, index, status, "", &[]),
+            500 => self.refuse_invite_ourselves(now, index, 500, &[self.retry_after()]),
+            status => self.refuse_invite_ourselves(now, index, status, &[]),
         }
     }
 

@@ -179,6 +179,7 @@ impl Leg {
         status: u16,
         extra: &[(Name, String)],
     ) {
+        let extra = &self.own.refusal(status, "", extra);
         let is_invite = request.method() == Some(&Method::Invite);
         if is_invite || matches!(status, 481 | 482) {
             // Whoever repeats it is refused again: nothing to keep, and nothing that a stranger could keep alive.
@@ -311,7 +312,7 @@ impl Leg {
             &mut self.invites_in[index];
         if answer_by.is_some_and(|by| by <= now) {
             let key = *request_key;
-            self.refuse_invite(now, index, 504, "", &[]);
+            self.refuse_invite_ourselves(now, index, 504, &[]);
             self.offer_withdrawn(key);
         } else if trying_at.is_some_and(|at| at <= now)
             && let Some(request) = request

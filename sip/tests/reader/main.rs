@@ -31,9 +31,12 @@ pub fn accept(bytes: &Bytes) -> Message {
 /// The status and the lines of the gateway's stateless answer. What was torn in the request is
 /// torn in its answer, so the answer is split here and not read.
 pub fn refuse(bytes: &Bytes) -> (u16, Message) {
-    match read(bytes, Framing::Datagram) {
+    let result = read(bytes, Framing::Datagram);
+    let code = result.as_ref().err().and_then(ReadError::code);
+    match result {
         Err(ReadError::Answer { status, answer, .. }) => {
             let answer = split(&answer);
+            assert_eq!(code, answer.header(&Name::XSautikitError), "counted as it is answered");
             assert_eq!(answer.status(), Some(status));
             assert!(answer.to().is_none_or(|to| to.tag().is_some()), "no tag in To");
             assert!(answer.header(&Name::Warning).is_some());

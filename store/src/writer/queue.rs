@@ -1,6 +1,7 @@
 //! What waits for its commit, in the order it was submitted.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -69,6 +70,8 @@ pub(super) struct Queue {
     /// Wakes who waits for the writer's end.
     ended: Notify,
     items_max: usize,
+    /// The last attempt to commit failed by the database's fault.
+    failing: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -87,7 +90,13 @@ struct State {
 impl Queue {
     pub(super) fn new(items_max: usize) -> Self {
         let state = Mutex::default();
-        Self { state, wake: Notify::new(), ended: Notify::new(), items_max }
+        Self {
+            state,
+            wake: Notify::new(),
+            ended: Notify::new(),
+            items_max,
+            failing: AtomicBool::new(false),
+        }
     }
 
     /// A panic while the lock was held can only have come from an allocation, between whole steps.
@@ -136,6 +145,20 @@ impl Queue {
     pub(super) fn len(&self) -> usize {
         let state = self.state();
         state.items.len() + state.in_hand
+    }
+
+    /// Nothing waits, and the writer has not been told to end.
+    pub(super) fn is_idle(&self) -> bool {
+        let state = self.state();
+        state.items.is_empty() && !state.closed
+    }
+
+    pub(super) fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_failing(&self, failing: bool) {
+        self.failing.store(failing, Ordering::Relaxed);
     }
 
     /// Waits until something is due and takes what is queued; `None` once closed and empty.

@@ -53,6 +53,8 @@ impl WriterTask {
         while let Some(batch) = task.queue.next().await {
             task.commit(batch).await;
             task.clear_ended(CLEAR_AT).await;
+            task.measures.queue_items.set(task.queue.len() as f64);
+            task.wait_for_the_database().await;
         }
         task.clear_ended(1).await;
         if let Some(connection) = task.connection.take()
@@ -126,7 +128,6 @@ enum Refusal {
 impl Task {
     /// Commits a batch, or puts what is left of it back and waits a little.
     async fn commit(&mut self, batch: Batch) {
-        self.measures.queue_items.set(self.queue.len() as f64);
         let Batch { writes, reads } = batch;
         // What is still to be done, last first; halved where an item is refused, to find it.
         let mut parts = vec![writes];
@@ -182,6 +183,7 @@ impl Task {
 
     fn done(&mut self, part: Vec<Item>) {
         self.back_off = BACK_OFF.0;
+        self.queue.set_failing(false);
         for mut item in part {
             if let Write::Close { call, .. } = &item.write {
                 self.ended.push(call.id);
@@ -300,6 +302,7 @@ impl Task {
     /// Puts a batch back in front of the queue and waits, longer each time.
     async fn try_later(&mut self, batch: Batch, error: &sqlx::Error) {
         let now = Instant::now();
+        self.queue.set_failing(true);
         self.measures.retries.increment(1);
         if self.complained.is_none_or(|last| now - last >= COMPLAIN_EVERY) {
             self.complained = Some(now);
@@ -310,6 +313,18 @@ impl Task {
         sleep(self.back_off).await;
         self.queue.expire(Instant::now());
         self.back_off = (self.back_off * 2).min(BACK_OFF.1);
+    }
+
+    /// After a failure whose items were all given up: asks for the lock until it is to be had, so
+    /// that what waits for it to be over ([`super::Writer::is_failing`]) need not write to find out.
+    async fn wait_for_the_database(&mut self) {
+        while self.queue.is_failing() && self.queue.is_idle() {
+            sleep(self.back_off).await;
+            let Ok(mut connection) = self.take_connection().await else { continue };
+            let asked = sqlx::raw_sql("BEGIN IMMEDIATE; ROLLBACK").execute(&mut connection).await;
+            self.keep(connection, asked.as_ref().err());
+            self.queue.set_failing(asked.is_err());
+        }
     }
 
     async fn take_connection(&mut self) -> Result<SqliteConnection, sqlx::Error> {

@@ -133,3 +133,24 @@ async fn a_tool_and_the_writer_take_turns() {
     assert_eq!(store.wallet(ws).await.unwrap().unwrap().balance.get(), 10_000);
     assert_invariants(&mut place.raw().await).await;
 }
+
+#[tokio::test]
+async fn a_database_that_takes_no_commits_is_known_until_it_is_back() {
+    let place = Place::new();
+    let store = place.serve().await;
+    let ws = workspace(&store, 10_000).await;
+    let writer = store.start_writer().await.unwrap();
+    let mut raw = place.raw().await;
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut raw).await.unwrap();
+    assert!(!writer.is_failing(), "nothing has been tried");
+    // Given up after its patience: then nothing is queued that would find out by itself.
+    let call = answered(ringing(ws), 10);
+    assert_eq!(now(&writer, answer(&call)).await, Err(WriteError::Unavailable));
+    assert!(writer.is_failing());
+    sqlx::query("ROLLBACK").execute(&mut raw).await.unwrap();
+    let end = Instant::now() + Duration::from_secs(5);
+    while writer.is_failing() {
+        assert!(Instant::now() < end, "it does not notice that the database is back");
+        sleep(Duration::from_millis(10)).await;
+    }
+}

@@ -6,7 +6,7 @@ use super::network::{
 };
 use super::solo::{Solo, TAG};
 use super::{ANSWER, OFFER, config, ms, secs};
-use crate::leg::{Event, Hop, Input, Leg, LegState, Output, Transport};
+use crate::leg::{Event, Hop, Input, Leg, LegState, Output, Transport, Unserved};
 use crate::message::{Message, Method, Name};
 
 fn calling() -> (Solo, Message) {
@@ -528,6 +528,33 @@ fn caller_who_insists_on_100rel_is_declined() {
     assert_eq!(answer.header(&Name::Unsupported), Some("100rel"));
     assert_eq!(solo.take_log(), ["declined 420"]);
     solo.finish();
+}
+
+#[test]
+fn browsers_are_told_why_the_leg_refuses_them_and_carriers_what_sip_wants() {
+    let require = [(Name::Require, "100rel")];
+    let short = [(Name::Supported, "timer"), (Name::SessionExpires, "30")];
+    let lost = [(Name::Contact, "<mailto:peer@peer.example>")];
+    for (extra, status, code) in [
+        (&require[..], 420, "request.extension"),
+        (&short, 422, "request.session_interval"),
+        (&lost, 400, "request.malformed"),
+    ] {
+        let mut solo = Solo::caller(config("me", Transport::Ws), extra, Some(OFFER));
+        let answer = solo.next_status(status);
+        assert_eq!(answer.header(&Name::XSautikitError), Some(code));
+        let warning = answer.header(&Name::Warning).unwrap();
+        assert!(warning.starts_with("399 me.example:5060 \""), "{warning}");
+        let invite = Solo::their_invite(extra, Some(OFFER));
+        let unserved = Unserved::of(&invite).unwrap();
+        assert_eq!(unserved.status, status);
+        for (name, value) in unserved.headers("me.example:5060") {
+            assert_eq!(answer.header(&name), Some(&*value), "told before, and told the same");
+        }
+        let mut solo = Solo::caller(config("me", Transport::Udp), extra, Some(OFFER));
+        assert_eq!(solo.next_status(status).header(&Name::XSautikitError), None);
+    }
+    assert_eq!(Unserved::of(&Solo::their_invite(&[], Some(OFFER))), None);
 }
 
 #[test]
