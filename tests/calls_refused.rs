@@ -226,6 +226,21 @@ async fn lapsed(phone: &mut Phone, token: &str) -> Sip {
 }
 
 #[tokio::test]
+async fn any_request_may_bring_the_token_that_renews() {
+    let (_carrier, gateway, workspace) = world(Setup::new());
+    let old = forge::token(&forge::claims(&workspace.id, 297));
+    let mut witness = Phone::open(&gateway, &old, &workspace.id).await.unwrap();
+    let mut phone = Phone::open(&gateway, &old, &workspace.id).await.unwrap();
+    let fresh = gateway.token(&workspace, Value::Null).await;
+    let bearer = format!("Authorization: Bearer {fresh}\r\n");
+    let asked = phone.request("OPTIONS", "sip:gw", "sip:gw", &bearer);
+    assert_eq!(phone.ask(asked).await.status(), Some(200));
+    lapsed(&mut witness, &old).await;
+    let mut call = phone.talk(THEIRS).await;
+    assert_eq!(phone.hang_up(&mut call).await.status(), Some(200));
+}
+
+#[tokio::test]
 async fn a_lapsed_session_comes_back_with_an_invite_that_brings_a_fresh_token() {
     let (carrier, gateway, workspace) = world(Setup::new());
     let expiring = forge::token(&forge::claims(&workspace.id, 299));

@@ -595,6 +595,23 @@ async fn a_session_that_floods_is_told_to_slow_down_and_then_closed() {
 }
 
 #[tokio::test]
+async fn a_session_that_floods_with_what_is_never_answered_is_closed_too() {
+    let (gateway, workspace) = world(Setup::new());
+    let mut other = Phone::of(&gateway, &workspace).await;
+    let ack = other.request("ACK", "sip:gw", "<sip:gw>;tag=nobody", "");
+    let response = "SIP/2.0 200 OK\r\nVia: SIP/2.0/WS b;branch=z9hG4bKx\r\nFrom: <sip:a@b>;tag=1\r\n\
+                    To: <sip:a@b>;tag=2\r\nCall-ID: x\r\nCSeq: 1 INFO\r\nContent-Length: 0\r\n\r\n";
+    for noise in [ack.as_str(), response, "\r\n\r\n"] {
+        let mut frames = raw(&gateway, &workspace).await;
+        for _ in 0..1_500 {
+            frames.send(FIN | TEXT, noise.as_bytes()).await;
+        }
+        assert_eq!(frames.close_code().await, 4429, "{noise}");
+    }
+    assert_eq!(other.options().await.status(), Some(200));
+}
+
+#[tokio::test]
 async fn a_client_that_does_not_read_is_closed_and_nobody_else_notices() {
     let setup = Setup::new().without_limits();
     let (gateway, workspace) = world(setup);

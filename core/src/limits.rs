@@ -50,6 +50,11 @@ pub const REQUEST_BURST_FACTOR: u32 = 2;
 pub const REQUEST_REFUSALS_MAX: u32 = 200;
 pub const REQUEST_REFUSALS_WINDOW: Duration = Duration::from_secs(10);
 
+/// Messages of any kind of a session (responses, ACKs, keep-alives), as a multiple of its requests a
+/// second, and what of it may come at once; over it 4429.
+pub const MESSAGES_FACTOR: u32 = 20;
+pub const MESSAGES_BURST_SECONDS: u32 = 2;
+
 /// An event loop that lags more than this sheds new INVITEs.
 pub const LOOP_LAG_MAX: Duration = Duration::from_millis(250);
 

@@ -308,6 +308,10 @@ impl Open {
     }
 
     fn take(&mut self, node: &Arc<Node>, bytes: &Bytes, now: Instant, own: &Addr<ConnectionActor>) {
+        if !self.session.may_say_more(now) {
+            self.close(CloseCode::TooMany, "10");
+            return;
+        }
         match reader::read(bytes, Framing::WebSocket) {
             Ok(Read::Message(message)) => {
                 metrics::counter!("sautikit_sip_messages_total", "direction" => "in", "transport" => "ws")
@@ -350,12 +354,16 @@ impl Open {
     ) {
         let Some(method) = message.method().cloned() else { return };
         let known = self.leg_of(&message, &method);
-        // The ACK of a live leg is never held back: without it the other side would be hung up.
-        if method == Method::Ack {
-            if let Some(queue) = known {
-                offer_to_call(&queue, CallInput::FromCaller(message));
+        // What ends a live leg, and the ACK without which it would be hung up, is never held back:
+        // whoever is told to come later to a BYE does not, and the call would go on.
+        if matches!(method, Method::Ack | Method::Bye | Method::Cancel) {
+            if let Some(queue) = &known {
+                offer_to_call(queue, CallInput::FromCaller(message));
+                return;
             }
-            return;
+            if method == Method::Ack {
+                return;
+            }
         }
         match self.session.pace(now) {
             Pace::Fine => {}
@@ -368,6 +376,10 @@ impl Open {
                 self.close(CloseCode::TooMany, "10");
                 return;
             }
+        }
+        // Any request may bring a fresh token; of those that need a good one the rules below tell.
+        if !matches!(method, Method::Register | Method::Invite) || known.is_some() {
+            let _ = self.renew(node, &message, now);
         }
         if let Some(queue) = known {
             offer_to_call(&queue, CallInput::FromCaller(message));

@@ -9,8 +9,8 @@ use sautikit_core::cause::CloseCode;
 use sautikit_core::identity::AddressUser;
 use sautikit_core::ids::{SessionId, WorkspaceId};
 use sautikit_core::limits::{
-    LAPSED_SESSION_GRACE, Limits, PING_AFTER, PONG_TIMEOUT, REQUEST_BURST_FACTOR,
-    REQUEST_REFUSALS_MAX, REQUEST_REFUSALS_WINDOW,
+    LAPSED_SESSION_GRACE, Limits, MESSAGES_BURST_SECONDS, MESSAGES_FACTOR, PING_AFTER,
+    PONG_TIMEOUT, REQUEST_BURST_FACTOR, REQUEST_REFUSALS_MAX, REQUEST_REFUSALS_WINDOW,
 };
 use sautikit_core::token::Claims;
 
@@ -49,6 +49,8 @@ pub(super) struct Session {
     received: u64,
     pinged: Option<Instant>,
     pace: TokenBucket,
+    /// Of everything that comes, also what is never answered.
+    flow: TokenBucket,
     refusals: u32,
     refusals_since: Instant,
     pub(super) registered: bool,
@@ -65,6 +67,8 @@ impl Session {
         wall: i64,
     ) -> Self {
         let user = AddressUser::of(claims.workspace, claims.identity.as_ref()).to_string();
+        let requests = limits.requests_per_second_per_session;
+        let messages = requests.get().unwrap_or(0).saturating_mul(MESSAGES_FACTOR);
         Self {
             id,
             user: user.into(),
@@ -73,7 +77,8 @@ impl Session {
             heard: now,
             received: 0,
             pinged: None,
-            pace: TokenBucket::of(limits.requests_per_second_per_session, REQUEST_BURST_FACTOR),
+            pace: TokenBucket::of(requests, REQUEST_BURST_FACTOR),
+            flow: TokenBucket::new(messages, messages.saturating_mul(MESSAGES_BURST_SECONDS)),
             refusals: 0,
             refusals_since: now,
             registered: false,
@@ -127,6 +132,11 @@ impl Session {
             self.claims = claims;
         }
         Ok(())
+    }
+
+    /// Whether one more message of any kind is within what a session may send.
+    pub(super) fn may_say_more(&mut self, now: Instant) -> bool {
+        self.flow.take(now)
     }
 
     /// Whether one more request is within the pace.
