@@ -33,5 +33,7 @@ pub(crate) async fn drain(gateway: &Gateway, grace: Duration, interrupt: &mut Si
     if tokio::time::timeout(LAST_COMMITS, gateway.stop()).await.is_err() {
         tracing::warn!("the database did not take the last commits in time");
     }
+    // Bounded by itself: a slow client is no fault of the database's.
+    gateway.stop_serving().await;
     tracing::info!("stopped");
 }

@@ -11,6 +11,9 @@ const COMMIT_SECONDS: [f64; 11] =
 /// How many calls shared a commit.
 const COMMIT_ITEMS: [f64; 9] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0];
 
+/// How late an event loop's tick is: over 0.25 it sheds new calls.
+const LOOP_LAG_SECONDS: [f64; 8] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0];
+
 /// Histogram samples wait in memory until somebody folds them in: a scrape, or this.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
@@ -53,7 +56,8 @@ fn builder() -> Result<PrometheusBuilder, BuildError> {
     let full = |name: &str| Matcher::Full(name.to_owned());
     PrometheusBuilder::new()
         .set_buckets_for_metric(full("sautikit_store_commit_seconds"), &COMMIT_SECONDS)?
-        .set_buckets_for_metric(full("sautikit_store_commit_items"), &COMMIT_ITEMS)
+        .set_buckets_for_metric(full("sautikit_store_commit_items"), &COMMIT_ITEMS)?
+        .set_buckets_for_metric(full("sautikit_loop_lag_seconds"), &LOOP_LAG_SECONDS)
 }
 
 #[cfg(test)]

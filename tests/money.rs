@@ -14,7 +14,7 @@ use common::http::Ask;
 use common::ledger;
 use common::phone::{Call, Dial, Phone};
 use common::{OURS, THEIRS, until};
-use serde_json::json;
+use serde_json::{Value, json};
 
 fn world(balance: i64, script: Script, setup: Setup) -> (Carrier, Gateway, Workspace) {
     let carrier = Carrier::start(script);
@@ -121,7 +121,15 @@ async fn many_calls_on_little_money_never_overdraw_and_each_is_cut_on_its_last_p
 async fn a_call_is_cut_on_the_last_second_that_is_paid() {
     let (carrier, gateway, workspace) = world(13, Script::Answer, Setup::new());
     let mut phone = Phone::of(&gateway, &workspace).await;
-    let call = phone.talk(THEIRS).await;
+    let headers = "Allow: INVITE, ACK, BYE, CANCEL, INFO\r\n".to_owned();
+    let mut call = phone.invite(Dial { headers, ..Dial::to(THEIRS) }).await;
+    assert_eq!(phone.outcome(&mut call).await.status(), Some(200));
+    let id = call.invite.call_id().to_owned();
+    let warning = phone.find("a warning", |sip| sip.asks("INFO", &id)).await;
+    assert_eq!(warning.must("content-type"), "application/vnd.sautikit+json");
+    let told: Value = serde_json::from_str(&warning.body).unwrap();
+    assert_eq!(told, json!({"warning": "balance_low", "seconds_left": 1}), "whole seconds");
+    phone.send(warning.response(200, None, "", "")).await;
     let peer = carrier.invite_to(THEIRS).await.call_id().to_owned();
     phone.hung_up(&call).await;
     let bye = carrier.request("BYE", &peer).await;
@@ -157,6 +165,27 @@ async fn a_credit_from_elsewhere_rescues_a_call() {
     let cost = row["cost_minor"].as_i64().unwrap();
     assert_eq!(gateway.wallet(&workspace).await, (1_020 - cost, 0));
     ledger::check(&gateway.place);
+}
+
+#[tokio::test]
+async fn a_call_whose_money_another_hand_took_ends_and_costs_what_is_left() {
+    let (carrier, gateway, workspace) = world(100, Script::Answer, Setup::new());
+    let mut phone = Phone::of(&gateway, &workspace).await;
+    let mut call = phone.talk(THEIRS).await;
+    let id = workspace.id.replace('-', "");
+    gateway.place.sql(&format!(
+        "INSERT INTO ledger (workspace_id, seq, id, kind, amount_minor, balance_after_minor, \
+         idempotency_key, created_at) VALUES (x'{id}', 2, randomblob(16), 'adjust', -98, 2, 'x', 0)"
+    ));
+    assert_eq!(phone.hang_up(&mut call).await.status(), Some(200));
+    carrier.request("BYE", carrier.invite_to(THEIRS).await.call_id()).await;
+    let row = gateway.ended_call(&workspace, &call.id()).await;
+    assert_eq!((&row["status"], &row["cost_minor"]), (&json!("completed"), &json!(2)));
+    assert_eq!(gateway.metric("sautikit_unbilled_answered_calls", "").await, 1.0);
+    until("the wallet to be empty", async || {
+        (gateway.wallet(&workspace).await == (0, 0)).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ use sautikit_sip::uri::Uri;
 use sautikit_store::{Workspace, WorkspaceStatus};
 
 use crate::call::{Candidate, Clock, Plan};
+use crate::lag::this_loop_lags;
 use crate::node::{Node, wall_now};
 use crate::trunk::trunks_for;
 
@@ -67,6 +68,9 @@ fn judge(
 ) -> Result<(Settled, CallPermit), Refusal> {
     if node.is_draining() {
         return Err(Refusal::Draining);
+    }
+    if this_loop_lags(now) {
+        return Err(Refusal::Overloaded);
     }
     // Refused before it rings anywhere: an answer could not be committed.
     if node.writer.is_failing() {

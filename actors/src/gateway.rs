@@ -21,6 +21,7 @@ use crate::call::{CallInput, RecoverError, offer_to_call, recover};
 use crate::connection::{KeysReplaced, Shut, accept_sessions};
 use crate::http::{HttpActor, StopServing};
 use crate::keepers::{watch_directory, write_signs_of_life};
+use crate::lag::watch_this_loop;
 use crate::node::{Node, Parts, Rules};
 use crate::trunk::{TrunkActor, read_datagrams};
 
@@ -141,6 +142,9 @@ impl Gateway {
         let Base { listeners, store, writer, media, metrics, runtime, extra } = base;
         let addresses = listeners.addresses()?;
         let shards: Vec<Arbiter> = (0..settings.shards.max(1)).map(|_| Arbiter::new()).collect();
+        for shard in &shards {
+            shard.spawn(watch_this_loop());
+        }
         // Where wallets submit and wait: on another thread each commit would be two wake-ups more.
         let (writer, committing) = writer;
         shards[0].spawn(committing.run());
@@ -220,13 +224,17 @@ impl Gateway {
         });
     }
 
-    /// Lets the sessions' close frames out, commits what is queued and ends the servers.
+    /// Lets the sessions' close frames out and commits what is queued.
     pub async fn stop(&self) {
         let until = Instant::now() + LAST_CLOSES;
         while self.node.router.sessions() > 0 && Instant::now() < until {
             sleep_until(Tick::from_std(Instant::now() + LOOK_EVERY)).await;
         }
         self.node.writer.shut_down().await;
+    }
+
+    /// Ends the HTTP servers; requests that are under way have two seconds.
+    pub async fn stop_serving(&self) {
         let _ = self.http.send(StopServing).await;
     }
 }

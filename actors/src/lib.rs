@@ -19,6 +19,7 @@ mod gateway;
 mod gauges;
 mod http;
 mod keepers;
+mod lag;
 mod node;
 mod router;
 mod streams;

@@ -116,7 +116,7 @@ impl Engine {
                 let (permit, sdp) =
                     embedded.0.offer(browser_offer, events).inspect_err(|error| {
                         let why = error.label();
-                        metrics::counter!("sautikit_media_refusals_total", "why" => why)
+                        metrics::counter!("sautikit_media_refusals_total", "reason" => why)
                             .increment(1);
                     })?;
                 Ok((MediaSession(Session::Embedded(permit)), sdp))

@@ -344,7 +344,7 @@ impl Worker {
                     let result = self.ask(id, &ask);
                     if let Err(error) = &result {
                         let label = error.label();
-                        metrics::counter!("sautikit_media_refusals_total", "why" => label)
+                        metrics::counter!("sautikit_media_refusals_total", "reason" => label)
                             .increment(1);
                     }
                     // Whoever asked may have given up waiting.

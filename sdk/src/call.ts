@@ -1,6 +1,6 @@
 import type { CallEvents, CallState, EndCause, EndedEvent } from './call-events.js';
 import { Emitter } from './emitter.js';
-import { endingOf } from './ending.js';
+import { connectionLost, endingOf } from './ending.js';
 import { SautikitError } from './error.js';
 import { codecOf } from './media/codec.js';
 import { checkDigits, sendDigits, type DigitOptions } from './media/digits.js';
@@ -17,7 +17,10 @@ import type {
   SipSession,
 } from './sip/port.js';
 
-/** A lost signalling connection ends a call after this long: the gateway does the same. */
+/**
+ * A lost signalling connection ends a call after this long, regained or not: the gateway does the
+ * same, since a new connection does not take over the calls of a lost one.
+ */
 const GIVE_UP_MS = 30_000;
 
 /** Who is at the other end. */
@@ -168,19 +171,13 @@ export class Call extends Emitter<CallEvents> {
   /** @internal The signalling connection is lost: the talk goes on while the gateway keeps it. */
   lineDown(): void {
     this.#giveUp ??= setTimeout(() => {
-      this.lineGone(new SautikitError('media.lost'));
+      this.lineGone(connectionLost());
     }, GIVE_UP_MS);
   }
 
   /** @internal The signalling connection does not come back. */
   lineGone(error: SautikitError): void {
     this.#fail('connection_lost', error);
-  }
-
-  /** @internal The signalling connection is back. */
-  lineUp(): void {
-    clearTimeout(this.#giveUp);
-    this.#giveUp = undefined;
   }
 
   #handlers(): SessionHandlers {

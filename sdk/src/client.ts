@@ -155,9 +155,6 @@ export class SautikitClient extends Emitter<ClientEvents> {
     return new Line(url, token, this.#tokens, {
       up: (resumed) => {
         this.#to('connected');
-        this.#calls.forEach((call) => {
-          call.lineUp();
-        });
         this.#connecting = undefined;
         this.#settle?.resolve();
         this.#settle = undefined;

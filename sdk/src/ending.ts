@@ -23,6 +23,13 @@ export function endingOf(end: SessionEnd, hungUp: boolean, duration: number): En
   return message ? refusedBySip(message, duration) : { cause: 'failed', by: 'local', duration };
 }
 
+/** The signalling connection, not the sound, took the call with it. */
+export function connectionLost(): SautikitError {
+  return new SautikitError('gateway.unreachable', {
+    message: 'The connection to the phone gateway was lost during the call. Call again.',
+  });
+}
+
 function faulty(end: SessionEnd, duration: number): EndedEvent {
   const sip = end.message ? sipOf(end.message) : {};
   switch (end.fault) {
@@ -31,9 +38,7 @@ function faulty(end: SessionEnd, duration: number): EndedEvent {
         cause: 'connection_lost',
         by: 'local',
         duration,
-        error: new SautikitError('gateway.unreachable', {
-          message: 'The connection to the phone gateway was lost during the call.',
-        }),
+        error: connectionLost(),
       };
     case 'timeout':
       return {

@@ -75,6 +75,14 @@ async function reply(
   await settle();
 }
 
+/** The next socket opens. */
+async function regained(): Promise<void> {
+  await settle(300);
+  FakeWebSocket.last.answer = registrar;
+  FakeWebSocket.last.open();
+  await settle();
+}
+
 describe('connecting', () => {
   test('registers the token’s user and carries the token', async () => {
     const client = await connected({ identity: 'alice' });
@@ -284,18 +292,41 @@ describe('a call', () => {
     expect(sent('BYE')).not.toBe('');
   });
 
-  test('outlives a short loss of the socket, and not one of 30 s', async () => {
-    const { call, heard } = await dialled(await connected());
+  test('ends 30 s after the loss of its socket, as the gateway ends it, though it is regained', async () => {
+    const client = await connected();
+    const { call, heard } = await dialled(client);
+    await reply('200 OK', {}, ANSWER);
+    await settle(2000);
+    FakeWebSocket.last.drop();
+    await regained();
+    await settle(29_600);
+    expect(call.state).toBe('answered');
+    const { call: later } = await dialled(client);
+    await reply('180 Ringing');
+    await settle(500);
+    const ended = heard.at(-1)?.[1] as EndedEvent;
+    expect(ended).toMatchObject({
+      cause: 'connection_lost',
+      error: { code: 'gateway.unreachable' },
+    });
+    expect(ended.error?.message).toMatch(/connection to the phone gateway was lost/);
+    expect(Math.round(ended.duration)).toBe(32);
+    expect(client.state).toBe('connected');
+    await settle(40_000);
+    expect(later.state).not.toBe('ended');
+  });
+
+  test('ends 30 s after the first loss of several', async () => {
+    const { call } = await dialled(await connected());
     await reply('200 OK', {}, ANSWER);
     FakeWebSocket.last.drop();
-    await settle(300);
-    FakeWebSocket.last.answer = registrar;
-    FakeWebSocket.last.open();
-    await settle(40_000);
-    expect(call.state).toBe('answered');
+    await regained();
+    await settle(20_000);
     FakeWebSocket.last.drop();
-    await settle(30_000);
-    expect(heard.at(-1)?.[1]).toMatchObject({ cause: 'connection_lost' });
+    await settle(9_000);
+    expect(call.state).toBe('answered');
+    await settle(1000);
+    expect(call.state).toBe('ended');
   });
 
   test('is hung up by disconnect()', async () => {

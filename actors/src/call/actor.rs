@@ -14,6 +14,7 @@ use sautikit_core::cause::HangupBy;
 use sautikit_media::{MediaEvent, MediaSession};
 use sautikit_net::ws::Outbox;
 use sautikit_sip::leg::Hop;
+use sautikit_store::{Urgency, Write, WriteError, Written};
 
 use super::bridge::{Bridge, Close, Do, Input};
 use super::legs::LegMaker;
@@ -141,8 +142,8 @@ impl CallActor {
             }
             Do::Close(close) => self.close(ctx, close),
             Do::Record { row, events } => {
-                let write = sautikit_store::Write::Call { call: row, events };
-                let lazy = sautikit_store::Urgency::Lazy;
+                let write = Write::Call { call: row, events };
+                let lazy = Urgency::Lazy;
                 if let Err(error) = self.node.writer.submit_unwatched(write, lazy) {
                     tracing::warn!(call = %self.bridge.plan().id, "a call's start was not written: {error}");
                 }
@@ -238,14 +239,16 @@ impl CallActor {
             for _ in 0..3 {
                 let copy = close.clone();
                 match node.wallet(workspace).send(End(copy)).await {
+                    Ok(Err(WriteError::Overdraft)) => close = cheaper(&node, close).await?,
                     Ok(result) => return result,
                     Err(error) => tracing::warn!("the wallet took no end of a call: {error}"),
                 }
             }
-            Err(sautikit_store::WriteError::Stopped)
+            Err(WriteError::Stopped)
         };
         ctx.spawn(written.into_actor(self).map(|result, act, ctx| {
             if let Err(error) = result {
+                metrics::counter!("sautikit_unbilled_answered_calls").increment(1);
                 tracing::error!(call = %act.bridge.plan().id, "the end of a call was not written: {error}");
             }
             act.node.router.remove_call(act.bridge.plan().id);
@@ -319,6 +322,23 @@ impl CallActor {
         let stepped = catch_unwind(AssertUnwindSafe(|| self.bridge.handle_timeout(now, heard)));
         self.after_step(ctx, stepped.is_ok());
     }
+}
+
+/// Another hand took money that was held, so the ledger does not cover the debit: the call costs
+/// what is left, since a call without an end would be worse than a cheap one. The wallet counts it
+/// as not billed, and `reconcile` names it.
+async fn cheaper(node: &Node, mut close: Box<Close>) -> Result<Box<Close>, WriteError> {
+    let read = Write::Read(close.row.workspace);
+    let Written::Balance(left) = node.writer.submit(read, Urgency::Now).await? else {
+        return Err(WriteError::Overdraft);
+    };
+    tracing::error!(call = %close.row.id, cost_minor = close.row.cost.get(), left_minor = left.get(),
+        "the balance does not cover a call: it costs what is left");
+    close.row.cost = left;
+    if let Some(debit) = &mut close.debit {
+        debit.amount = left;
+    }
+    Ok(close)
 }
 
 /// Where an in-dialog request goes: an address as it stands; a name that the route or Contact

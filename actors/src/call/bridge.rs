@@ -18,7 +18,7 @@ use sautikit_core::money::Minor;
 use sautikit_sip::leg::{
     Event, Hop, Input as LegInput, Leg, LegState, Output as LegOutput, RequestKey,
 };
-use sautikit_sip::message::Message;
+use sautikit_sip::message::{Message, Method, Name};
 use sautikit_sip::respond::reason_phrase;
 use sautikit_store::{CallEvent, CallRow, Debit};
 
@@ -88,6 +88,9 @@ pub(crate) enum Input {
     CallerLeft,
     HangUp(HangupBy),
 }
+
+/// What a warning in a call is written in.
+const WARNING: &str = "application/vnd.sautikit+json";
 
 /// Something to do, in order.
 pub(crate) enum Do {
@@ -338,12 +341,20 @@ impl Bridge {
             Verdict::Extend { wanted, least } => {
                 self.todo.push_back(Do::Extend { wanted, least });
             }
-            Verdict::Warn { seconds_left } => {
-                let payload = Cow::Owned(format!("{{\"seconds_left\":{seconds_left}}}"));
-                self.record.event("call.balance_low", payload, now);
-            }
+            Verdict::Warn { seconds_left } => self.warn(now, seconds_left),
             Verdict::Release => self.todo.push_back(Do::Release),
             Verdict::Close(closing) => self.close(now, closing),
+        }
+    }
+
+    /// The money ends soon: the record tells of it, and so is a page that understands INFO.
+    fn warn(&mut self, now: Instant, seconds_left: u64) {
+        let payload = format!("{{\"seconds_left\":{seconds_left}}}");
+        self.record.event("call.balance_low", Cow::Owned(payload), now);
+        if self.plan.invite.lists(&Name::Allow, "INFO") {
+            let told = format!("{{\"warning\":\"balance_low\",\"seconds_left\":{seconds_left}}}");
+            let body = Some((WARNING, Bytes::from(told)));
+            self.caller.request(now, Method::Info, body, &[]);
         }
     }
 
@@ -558,7 +569,6 @@ fn spread(call: CallId) -> u32 {
 
 /// OPTIONS proves a dialog; INFO without a package that is served, and all else, is refused.
 fn answer_in_dialog(leg: &mut Leg, now: Instant, request: RequestKey, message: &Message) {
-    use sautikit_sip::message::Method;
     match message.method() {
         Some(Method::Options) => leg.accept(now, request, None, &[]),
         Some(Method::Info) if message.body.is_empty() => leg.accept(now, request, None, &[]),

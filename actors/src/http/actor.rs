@@ -1,17 +1,25 @@
 //! The HTTP actor: owns the two servers, which run on the runtime of store and DNS, and ends them.
 
+mod server;
+
 use std::sync::Arc;
 
 use actix::prelude::*;
 use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::{admin_routes, routes};
 use crate::node::Node;
+use server::Server;
+
+/// Open connections of the public address; over it the newest is closed.
+const PUBLIC_CONNECTIONS_MAX: usize = 1024;
+
+/// Open connections of the admin address, where probes and a scraper call.
+const ADMIN_CONNECTIONS_MAX: usize = 64;
 
 pub(crate) struct HttpActor {
     stop: watch::Sender<bool>,
@@ -34,42 +42,21 @@ impl HttpActor {
             Some(extra) => routes(Arc::clone(node)).merge(extra),
             None => routes(Arc::clone(node)),
         };
+        let admin_routes = admin_routes(Arc::clone(node), metrics);
         let _entered = runtime.enter();
-        let servers = vec![
-            spawn(runtime, TcpListener::from_std(api)?, public, stopped.clone()),
-            spawn(
-                runtime,
-                TcpListener::from_std(admin)?,
-                admin_routes(Arc::clone(node), metrics),
-                stopped,
-            ),
-        ];
+        let public = Server::new(api, public, PUBLIC_CONNECTIONS_MAX)?;
+        let admin = Server::new(admin, admin_routes, ADMIN_CONNECTIONS_MAX)?;
+        let servers =
+            [public, admin].map(|server| runtime.spawn(server.run(stopped.clone()))).into();
         Ok(Self { stop, servers })
     }
-}
-
-fn spawn(
-    runtime: &Handle,
-    listener: TcpListener,
-    router: Router,
-    mut stopped: watch::Receiver<bool>,
-) -> JoinHandle<()> {
-    runtime.spawn(async move {
-        let stop = async move {
-            // A sender that is gone stops as well.
-            let _ = stopped.wait_for(|stop| *stop).await;
-        };
-        if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stop).await {
-            tracing::error!("an HTTP server ended: {error}");
-        }
-    })
 }
 
 impl Actor for HttpActor {
     type Context = Context<Self>;
 }
 
-/// End both servers; answers when open requests are done.
+/// End both servers; answers when open requests are done, or were given time enough.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct StopServing;
