@@ -344,9 +344,11 @@ async fn a_request_that_a_kill_cut_short_can_be_made_again() {
     let path = format!("/v1/calls/{}/hangup", call.id());
     let ask = || Ask::post(&path).header("idempotency-key", "once");
     gateway.api(&workspace, ask()).await.good();
-    gateway.kill();
     // As the key stands while its first request runs.
     setup.place.sql("UPDATE idempotency SET answered_at = NULL, status = NULL, body = NULL");
+    let meanwhile = gateway.api(&workspace, ask()).await;
+    assert_eq!(meanwhile.refusal(), (409, "idempotency.in_progress".to_owned()));
+    gateway.kill();
     let gateway = setup.start();
     let again = gateway.api(&workspace, ask()).await;
     assert_eq!(again.status, 200, "nothing runs any more: {:?}", again.body);

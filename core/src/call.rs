@@ -270,12 +270,13 @@ impl Call {
     }
 
     /// Does what is due. `media_heard` is the last packet from the caller's media where the
-    /// gateway sees media; it bills a caller whose socket was lost.
+    /// gateway sees media; it bills a caller whose socket was lost, unless the socket lived longer:
+    /// a caller on hold sends no media and is there all the same.
     pub fn handle_timeout(&mut self, now: Instant, media_heard: Option<Instant>) {
         if let Some(lost) = self.lost
             && now >= lost.until
         {
-            let evidence = media_heard.unwrap_or(lost.last_byte);
+            let evidence = media_heard.map_or(lost.last_byte, |heard| heard.max(lost.last_byte));
             self.end(evidence, HangupBy::ConnectionLost);
             return;
         }

@@ -253,12 +253,13 @@ async fn hang_up(
     let id = id.ok_or_else(no_such_call)?;
     let request = format!("POST /v1/calls/{id}/hangup");
     let workspace = caller.workspace;
-    once(&node, workspace, &headers, &request, &body, async {
+    let own = Arc::clone(&node);
+    once(&node, workspace, &headers, &request, &body, async move {
         let id = id_of(&id).ok_or_else(no_such_call)?;
-        match node.router.call(workspace, id) {
+        match own.router.call(workspace, id) {
             Some(queue) => offer_to_call(&queue, CallInput::HangUp(HangupBy::Api)),
             None => {
-                node.store.call(workspace, id).await?.ok_or_else(no_such_call)?;
+                own.store.call(workspace, id).await?.ok_or_else(no_such_call)?;
             }
         }
         Ok(HungUp { call_id: id.to_string(), status: "hung_up" })

@@ -19,13 +19,13 @@ const REPLAY: HeaderName = HeaderName::from_static("idempotent-replay");
 const KEY_MAX_BYTES: usize = 255;
 
 /// Does the work once a key. `request` is method and path; without a key the work is just done.
-pub(super) async fn once<T: Serialize>(
+pub(super) async fn once<T: Serialize + Send + 'static>(
     node: &Arc<Node>,
     workspace: WorkspaceId,
     headers: &HeaderMap,
     request: &str,
     body: &Body,
-    work: impl Future<Output = Result<T, ApiError>>,
+    work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
 ) -> Result<Response, ApiError> {
     let Some(key) = key_of(headers)? else { return Ok(Json(work.await?).into_response()) };
     let mut hashed = request.as_bytes().to_vec();
@@ -49,6 +49,19 @@ pub(super) async fn once<T: Serialize>(
             ));
         }
     }
+    // On its own, so that a client that goes away meanwhile leaves no key that never ends.
+    let node = Arc::clone(node);
+    let running = tokio::spawn(async move { finished(&node, workspace, &key, work).await });
+    running.await.unwrap_or_else(|_| Err(ApiError::unavailable()))
+}
+
+/// Does the work and keeps its answer.
+async fn finished<T: Serialize>(
+    node: &Node,
+    workspace: WorkspaceId,
+    key: &str,
+    work: impl Future<Output = Result<T, ApiError>>,
+) -> Result<Response, ApiError> {
     let done = match work.await {
         Ok(done) => serde_json::to_string(&done).map_err(|_| ApiError::unavailable()),
         Err(error) => Err(error),
@@ -57,12 +70,12 @@ pub(super) async fn once<T: Serialize>(
         Ok(text) => text,
         Err(error) => {
             // A refusal changed nothing, so the key is free for the corrected request.
-            node.store.idempotency_abandon(workspace, &key).await?;
+            node.store.idempotency_abandon(workspace, key).await?;
             return Err(error);
         }
     };
     let answer = SavedAnswer::Whole { status: 200, body: text.clone() };
-    node.store.idempotency_finish(workspace, &key, &answer).await?;
+    node.store.idempotency_finish(workspace, key, &answer).await?;
     Ok(json(StatusCode::OK, text))
 }
 

@@ -316,6 +316,21 @@ fn a_lost_socket_ends_the_call_after_thirty_seconds_billed_to_its_last_byte() {
 }
 
 #[test]
+fn a_lost_socket_is_billed_to_the_later_of_its_last_byte_and_the_last_packet() {
+    for (heard, talked) in [(3_000, 4_000), (20_000, 19_000)] {
+        let mut story = Story::new(1);
+        story.talk(905);
+        story.at(8_000);
+        let last_byte = story.start + Duration::from_millis(5_000);
+        story.when(Input::CallerLost { last_byte });
+        let heard = story.start + Duration::from_millis(heard);
+        story.call.handle_timeout(story.start + Duration::from_millis(38_000), Some(heard));
+        let done = story.drain();
+        assert_eq!(closing(&done).talked.unwrap().millis, talked);
+    }
+}
+
+#[test]
 fn silence_is_billed_to_the_last_packet() {
     let mut story = Story::new(1);
     story.talk(905);
