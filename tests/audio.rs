@@ -215,13 +215,13 @@ async fn an_answer_that_cannot_be_carried_ends_both_sides_without_a_charge() {
     let mut phone = Phone::of(&gateway, &workspace).await;
     let (mut call, _peer) = dial(&mut phone, &crowd, false).await;
     let answer = phone.outcome(&mut call).await;
-    assert_eq!(answer.refusal(), (488, "calls.media_not_acceptable".to_owned()));
+    assert_eq!(answer.refusal(), (502, "calls.carrier_media".to_owned()));
     let peer = carrier.invite_to(THEIRS).await.call_id().to_owned();
     carrier.request("ACK", &peer).await;
     carrier.request("BYE", &peer).await;
     let rows = gateway.ended_calls(&workspace, 1).await;
     assert_eq!((&rows[0]["status"], &rows[0]["answered_at"]), (&json!("failed"), &Value::Null));
-    assert_eq!(rows[0]["failure_code"], json!(488));
+    assert_eq!(rows[0]["failure_code"], json!(502));
     assert_eq!(gateway.wallet(&workspace).await, (10_000, 0));
     assert_eq!(ledger::check(&gateway.place).debits, 0);
 }

@@ -451,7 +451,8 @@ impl Bridge {
     }
 
     fn unusable_answer(&mut self, now: Instant, code: u16) {
-        self.rules.handle(now, Rule::AnswerUnusable(media_refusal(code)));
+        let refusal = if code == 503 { Refusal::Overloaded } else { Refusal::CarrierMedia };
+        self.rules.handle(now, Rule::AnswerUnusable(refusal));
     }
 
     fn peer_answered(&mut self, now: Instant) {
@@ -551,7 +552,7 @@ impl Bridge {
     }
 }
 
-/// Why there is no sound: the relay is full, or the offer or answer is nothing for it.
+/// Why there is no sound: the relay is full, or the offer is nothing for it.
 fn media_refusal(code: u16) -> Refusal {
     if code == 503 { Refusal::Overloaded } else { Refusal::MediaNotAcceptable }
 }

@@ -45,6 +45,8 @@ pub enum Refusal {
     NoRoute,
     /// The offer holds nothing that the relay can carry.
     MediaNotAcceptable,
+    /// The carrier answered, and its answer holds nothing that the relay can carry.
+    CarrierMedia,
     /// A defect of the gateway's own ended the request.
     Internal,
 }
@@ -77,7 +79,7 @@ impl Row {
 
 impl Refusal {
     /// Every refusal, for documentation, metrics and tests.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::TokenExpired,
         Self::NumberNotClaimed,
         Self::TokenNotAllowed,
@@ -98,6 +100,7 @@ impl Refusal {
         Self::WalletUnavailable,
         Self::NoRoute,
         Self::MediaNotAcceptable,
+        Self::CarrierMedia,
         Self::Internal,
     ];
 
@@ -152,7 +155,8 @@ impl Refusal {
             | Self::NoAnswer
             | Self::NoRate
             | Self::NoRoute
-            | Self::MediaNotAcceptable => self.destination_row(),
+            | Self::MediaNotAcceptable
+            | Self::CarrierMedia => self.destination_row(),
             _ => self.capacity_row(),
         }
     }
@@ -242,6 +246,13 @@ impl Refusal {
                 "calls.no_rate",
                 "no_rate",
                 "There is no rate for this destination: ask the operator to add one",
+            ),
+            Self::CarrierMedia => row(
+                502,
+                502,
+                "calls.carrier_media",
+                "carrier_media",
+                "The carrier answered without audio that the gateway can carry: call again, or tell the operator",
             ),
             Self::NoRoute => row(
                 503,
@@ -364,6 +375,7 @@ mod tests {
             (Refusal::WalletUnavailable, 503, "wallet.unavailable", true),
             (Refusal::NoRoute, 503, "calls.no_route", false),
             (Refusal::MediaNotAcceptable, 488, "calls.media_not_acceptable", false),
+            (Refusal::CarrierMedia, 502, "calls.carrier_media", false),
             (Refusal::Internal, 500, "gateway.internal", false),
         ] {
             assert_eq!((refusal.sip_status(), refusal.code()), (sip, code));

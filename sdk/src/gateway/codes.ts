@@ -24,6 +24,7 @@ const BY_GATEWAY_CODE: ReadonlyMap<string, ErrorCode> = new Map<string, ErrorCod
   ['calls.not_reachable', 'call.not_found'],
   ['calls.no_rate', 'call.no_route'],
   ['calls.no_route', 'call.no_route'],
+  ['calls.carrier_media', 'call.no_route'],
   ['calls.limit_reached', 'call.too_many'],
   ['wallet.insufficient_funds', 'wallet.insufficient_funds'],
   ['wallet.unavailable', 'wallet.unavailable'],
