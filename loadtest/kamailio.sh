@@ -4,26 +4,9 @@
 # What it costs here is the yardstick that makes this machine's figures comparable with another's.
 # Arguments go to `sautikit-loadtest calls` as in measure.sh. Everything it starts, it ends.
 set -euo pipefail
-cd "$(dirname "$0")/.."
-
 command -v kamailio >/dev/null ||
     { echo "kamailio is missing: apt-get install kamailio kamailio-websocket-modules" >&2; exit 1; }
-bin=$(realpath "${CARGO_TARGET_DIR:-target}/release")
-folder=$(mktemp -d)
-pids=()
-end() {
-    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
-    wait
-    rm -rf "$folder"
-}
-trap end EXIT
-ulimit -n "$(ulimit -Hn)"
-
-"$bin/sautikit-loadtest" carrier --listen 127.0.0.1:0 --sip-only >"$folder/carrier.log" &
-carrier=$!
-pids+=("$carrier")
-until [ -s "$folder/carrier.log" ]; do kill -0 "$carrier"; read -rt 0.1 <> <(:) || true; done
-peer=$(head -n 1 "$folder/carrier.log" | sed -E 's/.*"ready":"([^"]+)".*/\1/')
+source "$(dirname "$0")/bench.sh"
 port=$(shuf -i 20000-29999 -n 1)
 
 cat >"$folder/kamailio.cfg" <<CFG
@@ -38,7 +21,6 @@ tcp_connection_lifetime=3605
 tcp_accept_no_cl=yes
 listen=udp:127.0.0.1:$port
 listen=tcp:127.0.0.1:$port
-mpath="/usr/lib/x86_64-linux-gnu/kamailio/modules/"
 loadmodule "tm.so"
 loadmodule "sl.so"
 loadmodule "pv.so"

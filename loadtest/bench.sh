@@ -1,0 +1,20 @@
+# Sourced by the measuring scripts: a folder, a simulated carrier (`$carrier`, listening at `$peer`),
+# the binaries (`$bin`), and an end to everything that is listed in `pids`.
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+bin=$(realpath "${CARGO_TARGET_DIR:-target}/release")
+folder=$(mktemp -d)
+pids=()
+end() {
+    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+    wait
+    rm -rf "$folder"
+}
+trap end EXIT
+ulimit -n "$(ulimit -Hn)"
+
+"$bin/sautikit-loadtest" carrier --listen 127.0.0.1:0 --sip-only >"$folder/carrier.log" &
+carrier=$!
+pids+=("$carrier")
+until [ -s "$folder/carrier.log" ]; do kill -0 "$carrier"; read -rt 0.1 <> <(:) || true; done
+peer=$(head -n 1 "$folder/carrier.log" | sed -E 's/.*"ready":"([^"]+)".*/\1/')
