@@ -29,6 +29,8 @@ export interface CallEvents {
   answered: { codec: string };
   /** Exactly once. */
   ended: EndedEvent;
+  /** The balance pays for so many more seconds, unless it is topped up meanwhile; a tone is played. */
+  balanceLow: { secondsLeft: number };
   muted: boolean;
   /** The browser wants a click before it plays sound: offer one that calls `client.startAudio()`. */
   audioBlocked: undefined;

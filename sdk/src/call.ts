@@ -4,9 +4,11 @@ import { connectionLost, endingOf } from './ending.js';
 import { SautikitError } from './error.js';
 import { codecOf } from './media/codec.js';
 import { checkDigits, sendDigits, type DigitOptions } from './media/digits.js';
+import { balanceLow } from './gateway/warning.js';
 import { GatheringCap } from './media/gathering-cap.js';
 import { closeMicrophone } from './media/microphone.js';
 import { RemoteAudio } from './media/remote-audio.js';
+import { playWarningTone } from './media/warning-tone.js';
 import { Rate } from './rate.js';
 import type {
   Invite,
@@ -196,6 +198,13 @@ export class Call extends Emitter<CallEvents> {
       },
       answered: (answer) => {
         this.#answers(answer);
+      },
+      told: (contentType, body) => {
+        const secondsLeft = balanceLow(contentType, body);
+        if (secondsLeft !== undefined && this.#state === 'answered') {
+          playWarningTone();
+          this.emit('balanceLow', { secondsLeft });
+        }
       },
       over: (end) => {
         this.#over(end);

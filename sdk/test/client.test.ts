@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { SautikitClient, type Call, type EndedEvent } from '../src/index.js';
 import { fakeBrowser, FakePeerConnection, FakeStream } from './fakes/browser.js';
 import { FakeWebSocket } from './fakes/fake-web-socket.js';
-import { header, registrar, sipAnswer } from './fakes/gateway.js';
+import { header, info, registrar, sipAnswer } from './fakes/gateway.js';
 import { mint, WORKSPACE } from './fakes/tokens.js';
 
 const ANSWER = 'v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 8\r\na=rtpmap:8 PCMA/8000\r\n';
@@ -213,6 +213,27 @@ describe('a call', () => {
     expect(heard[1]).toEqual(['answered', { codec: 'PCMA' }]);
     expect(heard[2]?.[1]).toMatchObject({ cause: 'hangup', by: 'local', duration: 12 });
     expect(microphone.track.stopped).toBe(true);
+  });
+
+  test('tells that the balance ends soon, and of nothing else that comes by INFO', async () => {
+    const { call } = await dialled(await connected());
+    const warned: unknown[] = [];
+    call.on('balanceLow', (event) => warned.push(event));
+    await reply('200 OK', {}, ANSWER);
+    const body = '{"warning":"balance_low","seconds_left":30}';
+    const type = 'application/vnd.sautikit+json';
+    for (const [at, [contentType, text]] of [
+      [type, body],
+      ['application/json', body],
+      [type, '{"warning":"other","seconds_left":3}'],
+      [type, 'no JSON'],
+    ].entries()) {
+      FakeWebSocket.last.receive(info(sent('INVITE'), at + 1, contentType ?? '', text ?? ''));
+      await settle();
+    }
+    expect(warned).toEqual([{ secondsLeft: 30 }]);
+    const answers = FakeWebSocket.last.sent.filter((message) => message.includes(' INFO\r\n'));
+    expect(answers.map((message) => message.slice(8, 11))).toEqual(['200', '200', '200', '200']);
   });
 
   test('tells early media', async () => {

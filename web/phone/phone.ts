@@ -1,7 +1,7 @@
 import type { Call, EndedEvent, SautikitClient } from '@sautikit/browser';
 import { element, say } from './element.js';
 import { clock, money } from './format.js';
-import { callWords, endWords } from './words.js';
+import { balanceLowWords, callWords, endWords } from './words.js';
 
 /** The running meter moves this often. */
 const METER_MS = 250;
@@ -128,7 +128,11 @@ export class Phone {
       this.#muteButton.setAttribute('aria-pressed', String(on));
       this.#muteButton.textContent = on ? 'Unmute' : 'Mute';
     });
+    call.on('balanceLow', ({ secondsLeft }) => {
+      say(this.#problem, balanceLowWords(secondsLeft));
+    });
     call.on('ended', (ended) => {
+      say(this.#problem, '');
       this.#ended(call, ended);
     });
   }

@@ -23,6 +23,12 @@ export function callWords(state: CallState, number: string, earlyMedia: boolean)
   }
 }
 
+/** What is to be done before the money ends. */
+export function balanceLowWords(secondsLeft: number): string {
+  const left = secondsLeft === 1 ? '1 second' : `${secondsLeft} seconds`;
+  return `The balance pays for ${left} more. Top up to go on.`;
+}
+
 /** How a call ended, without its reason where that is an error of its own. */
 export function endWords(ended: EndedEvent): string {
   switch (ended.cause) {

@@ -26,6 +26,12 @@ interface IncomingMessage {
   getHeader(name: string): string | undefined;
 }
 
+/** What JsSIP tells of an INFO. */
+interface InfoEvent {
+  originator: 'local' | 'remote';
+  info: { contentType?: string; body?: string };
+}
+
 /** JsSIP's `ended` and `failed` events. */
 interface EndEvent {
   originator: string;
@@ -105,6 +111,12 @@ export class JsSipPort implements SipPort {
         },
         accepted: (event: unknown) => {
           handlers.answered(readAnswer(event));
+        },
+        newInfo: (event: unknown) => {
+          const { originator, info } = event as InfoEvent;
+          if (originator === 'remote') {
+            handlers.told(info.contentType ?? '', info.body ?? '');
+          }
         },
         failed: (event: unknown) => {
           handlers.over(readEnd('failed', event as EndEvent));

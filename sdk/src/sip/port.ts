@@ -33,6 +33,8 @@ export interface SessionHandlers {
   sending(): void;
   progress(answer: SipMessage): void;
   answered(answer: SipMessage): void;
+  /** A message of the gateway's own in the call (INFO). */
+  told(contentType: string, body: string): void;
   over(end: SessionEnd): void;
 }
 

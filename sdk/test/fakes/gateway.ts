@@ -25,6 +25,22 @@ export function sipAnswer(
   return `${lines.join('\r\n')}\r\n\r\n${body}`;
 }
 
+/** An INFO of the gateway's in the call that `invite` began. */
+export function info(invite: string, cseq: number, contentType: string, body: string): string {
+  const lines = [
+    `INFO ${/<([^>]+)>/.exec(header(invite, 'Contact'))?.[1] ?? ''} SIP/2.0`,
+    `Via: SIP/2.0/WS gateway;branch=z9hG4bKinfo${cseq}`,
+    'Max-Forwards: 70',
+    `From: ${header(invite, 'To')};tag=gateway`,
+    `To: ${header(invite, 'From')}`,
+    `Call-ID: ${header(invite, 'Call-ID')}`,
+    `CSeq: ${cseq} INFO`,
+    `Content-Type: ${contentType}`,
+    `Content-Length: ${body.length}`,
+  ];
+  return `${lines.join('\r\n')}\r\n\r\n${body}`;
+}
+
 /** Answers REGISTER, BYE and CANCEL; leaves INVITE to the test. */
 export function registrar(message: string): string | undefined {
   if (message.startsWith('REGISTER ')) {
