@@ -131,7 +131,8 @@ async fn a_call_is_cut_on_the_last_second_that_is_paid() {
     assert_eq!(told, json!({"warning": "balance_low", "seconds_left": 1}), "whole seconds");
     phone.send(warning.response(200, None, "", "")).await;
     let peer = carrier.invite_to(THEIRS).await.call_id().to_owned();
-    phone.hung_up(&call).await;
+    let told = phone.hung_up(&call).await;
+    assert_eq!(told.must("reason"), "SIP;cause=402;text=\"The balance is used up\"");
     let bye = carrier.request("BYE", &peer).await;
     let talked = carrier.talked(&peer, bye.at);
     assert!((Duration::from_millis(1900)..Duration::from_secs(4)).contains(&talked), "{talked:?}");

@@ -128,7 +128,7 @@ pub enum Output {
     /// Pass the carrier's refusal on.
     PassRefusal { code: u16 },
     /// End the caller's side, whatever its state: 487 before the answer, BYE after it.
-    EndCaller,
+    EndCaller { by: HangupBy },
     /// End the far side: CANCEL before its answer, BYE after it.
     EndPeer,
     /// Grow the hold.
@@ -553,13 +553,13 @@ impl Call {
     fn end(&mut self, heard: Instant, by: HangupBy) {
         match &self.state {
             State::Holding | State::Preparing => {
-                self.outputs.push_back(Output::EndCaller);
+                self.outputs.push_back(Output::EndCaller { by });
                 self.outputs.push_back(Output::Release);
                 self.state = State::Over;
             }
             State::Dialing { .. } | State::Committing { .. } => {
                 // A CANCEL that crosses the carrier's 200 is a canceled call: ACK, BYE, charge 0.
-                self.outputs.push_back(Output::EndCaller);
+                self.outputs.push_back(Output::EndCaller { by });
                 self.outputs.push_back(Output::EndPeer);
                 self.close(Closing {
                     status: CallStatus::Canceled,
@@ -571,7 +571,7 @@ impl Call {
             }
             State::Talking(talking) => {
                 let talked = talking.closed_at(heard, &self.terms.rate);
-                self.outputs.push_back(Output::EndCaller);
+                self.outputs.push_back(Output::EndCaller { by });
                 self.outputs.push_back(Output::EndPeer);
                 self.close(Closing {
                     status: CallStatus::Completed,

@@ -17,10 +17,35 @@ export function endingOf(end: SessionEnd, hungUp: boolean, duration: number): En
   if (refused) {
     return { cause: 'failed', by: 'gateway', duration, error: refused, ...sipOf(message) };
   }
+  const cut = end.phase === 'ended' && message ? cutBy(message) : undefined;
+  if (cut) {
+    return { cause: 'hangup', by: 'gateway', duration, error: cut };
+  }
   if (end.phase === 'ended') {
     return { cause: 'hangup', by: end.by === 'remote' ? 'remote' : 'local', duration };
   }
   return message ? refusedBySip(message, duration) : { cause: 'failed', by: 'local', duration };
+}
+
+/** Why the gateway hung up by a rule of its own (a Reason of RFC 3326), where its BYE says so. */
+function cutBy(message: SipMessage): SautikitError | undefined {
+  const reason = message.header('Reason') ?? '';
+  const cause = /^SIP\s*;.*\bcause=(\d{3})/i.exec(reason)?.[1];
+  const text = /;\s*text="([^"]*)"/i.exec(reason)?.[1];
+  switch (cause) {
+    case '402':
+      return new SautikitError('wallet.insufficient_funds', {
+        message: 'The balance is used up. Top up to call again.',
+      });
+    case '480':
+    case '503':
+    case '504':
+      return new SautikitError('gateway.ended', {
+        message: `${text ?? 'The gateway ended the call'}.`,
+      });
+    default:
+      return undefined;
+  }
 }
 
 /** The signalling connection, not the sound, took the call with it. */

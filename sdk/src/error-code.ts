@@ -9,6 +9,7 @@ export type ErrorCode =
   | 'gateway.forbidden'
   | 'gateway.rate_limited'
   | 'gateway.draining'
+  | 'gateway.ended'
   | 'gateway.protocol'
   | 'mic.denied'
   | 'mic.not_found'
@@ -78,6 +79,7 @@ export const ERROR_FACTS: Readonly<Record<ErrorCode, ErrorFacts>> = {
     'The gateway cannot take calls just now. Try again in a moment.',
     'retry',
   ),
+  'gateway.ended': facts('The gateway ended the call. Call again.'),
   'gateway.protocol': facts(
     'The gateway gave an answer that was not expected. Try again, or report it to its operator.',
     'retry',

@@ -11,6 +11,23 @@ function end(part: Partial<SessionEnd>): SessionEnd {
 }
 
 test.each([
+  ['SIP;cause=402;text="The balance is used up"', 'wallet.insufficient_funds', /top up/i],
+  ['SIP;cause=480;text="The longest call is over"', 'gateway.ended', /longest call is over\.$/],
+  ['SIP ;cause=503', 'gateway.ended', /gateway ended/],
+])('a BYE with %s is the gateway’s own', (reason, code, words) => {
+  const message = answer(0, { Reason: reason });
+  const ended = endingOf(end({ phase: 'ended', message }), false, 9);
+  expect(ended).toMatchObject({ cause: 'hangup', by: 'gateway', duration: 9, error: { code } });
+  expect(ended.error?.message).toMatch(words);
+});
+
+test('a BYE with a carrier’s reason is the other side’s', () => {
+  const message = answer(0, { Reason: 'Q.850;cause=16;text="Terminated"' });
+  const ended = endingOf(end({ phase: 'ended', message }), false, 9);
+  expect(ended).toEqual({ cause: 'hangup', by: 'remote', duration: 9 });
+});
+
+test.each([
   [486, 'busy', undefined],
   [600, 'busy', undefined],
   [480, 'no_answer', undefined],

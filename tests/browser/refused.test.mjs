@@ -5,6 +5,7 @@ import { launch } from './lib/chromium.mjs';
 import { startGateway } from './lib/gateway.mjs';
 import { openPhone } from './lib/phone-page.mjs';
 import { startSite } from './lib/site.mjs';
+import { until } from './lib/until.mjs';
 
 let carrier;
 let gateway;
@@ -23,8 +24,8 @@ after(async () => {
 });
 
 /** Opens the page on a site of its own for one test. */
-async function opened(t, extra) {
-  const site = await startSite(gateway, extra);
+async function opened(t, extra, behind = gateway) {
+  const site = await startSite(behind, extra);
   const phone = await openPhone(browser, site.url);
   t.after(async () => {
     await phone.page.close();
@@ -42,6 +43,22 @@ test('without balance the page says what to do, and no call is made', async (t) 
   assert.equal(await phone.status(), 'The call did not go through.');
   assert.deepEqual((await gateway.api.get('/v1/calls')).data, []);
   assert.deepEqual(carrier.calls(), []);
+});
+
+test('the page warns before the balance ends, and says so when it has', async (t) => {
+  const poor = await startGateway(carrier.address, 40);
+  t.after(() => poor.stop());
+  const phone = await opened(t, {}, poor);
+  await phone.ready();
+  await phone.call('+254722000001');
+  await until('a warning', async () => /pays for [1-7] seconds? more/.test(await phone.problem()));
+  await until('the end', async () => (await phone.status()) === 'Call ended.');
+  assert.match(await phone.problem(), /balance is used up/i);
+  const [call] = await until('the record', async () => {
+    const { data } = await poor.api.get('/v1/calls');
+    return data[0]?.ended_at && data;
+  });
+  assert.deepEqual([call.hangup_by, call.cost_minor, call.duration_seconds], ['balance', 40, 8]);
 });
 
 test('a refused token is explained, though a browser cannot see why its handshake failed', async (t) => {

@@ -33,9 +33,11 @@ export function balanceLowWords(secondsLeft: number): string {
 export function endWords(ended: EndedEvent): string {
   switch (ended.cause) {
     case 'hangup':
-      return ended.by === 'local'
-        ? 'Call ended. You hung up.'
-        : 'Call ended. The other side hung up.';
+      return {
+        local: 'Call ended. You hung up.',
+        remote: 'Call ended. The other side hung up.',
+        gateway: 'Call ended.',
+      }[ended.by];
     case 'canceled':
       return ended.by === 'local' ? 'Call canceled.' : 'The call was canceled.';
     case 'busy':

@@ -336,7 +336,7 @@ impl Bridge {
                 let (status, reason) = passed_status(code);
                 self.caller.reject(now, status, reason, &[]);
             }
-            Verdict::EndCaller => self.end_caller(now),
+            Verdict::EndCaller { by } => self.end_caller(now, by),
             Verdict::EndPeer => self.end_peer(now),
             Verdict::Extend { wanted, least } => {
                 self.todo.push_back(Do::Extend { wanted, least });
@@ -403,9 +403,9 @@ impl Bridge {
         })));
     }
 
-    fn end_caller(&mut self, now: Instant) {
+    fn end_caller(&mut self, now: Instant, by: HangupBy) {
         if is_answered(&self.caller) {
-            self.caller.bye(now, None);
+            self.caller.bye(now, by.reason());
         } else {
             self.caller.reject(now, 487, "Request Terminated", &[]);
         }

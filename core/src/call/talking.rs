@@ -30,13 +30,17 @@ pub(super) struct Talking {
     warned: bool,
 }
 
-/// How much a hold of `held` lacks to pay `talked + 2 × HOLD_AHEAD`, and one increment.
+/// How much a hold of `held` lacks to pay `talked + 2 × HOLD_AHEAD`, and the least that helps: what
+/// it lacks to pay one increment more. A share of a balance is no whole number of increments, so
+/// the hold may have part of the next one already.
 pub(super) fn growth(rate: &Rate, held: Minor, talked_seconds: u64) -> (Minor, Minor) {
     let target = rate
         .cost(talked_seconds.saturating_add(2 * HOLD_AHEAD.as_secs()))
         .unwrap_or(Minor::new(i64::MAX));
     let wanted = target.checked_sub(held).unwrap_or(Minor::ZERO).max(Minor::ZERO);
-    (wanted, rate.increment_cost())
+    let next = rate.seconds_paid_by(held).saturating_add(u64::from(rate.increment_seconds()));
+    let least = rate.cost(next).ok().and_then(|next| next.checked_sub(held));
+    (wanted, least.unwrap_or(rate.increment_cost()).max(Minor::ZERO))
 }
 
 impl Talking {

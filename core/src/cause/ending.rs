@@ -105,6 +105,21 @@ impl HangupBy {
             Self::Shutdown | Self::Recovered | Self::Gateway => "normal_temporary_failure",
         }
     }
+
+    /// What the BYE to the caller says of it (RFC 3326), where the gateway ended the call by a rule
+    /// of its own: whoever hears the silence would blame the other side.
+    #[must_use]
+    pub const fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::Balance => Some("SIP;cause=402;text=\"The balance is used up\""),
+            Self::MaxDuration => Some("SIP;cause=480;text=\"The longest call is over\""),
+            Self::MediaTimeout => Some("SIP;cause=504;text=\"No sound came for too long\""),
+            Self::Shutdown | Self::Recovered | Self::Gateway => {
+                Some("SIP;cause=503;text=\"The gateway ended the call\"")
+            }
+            Self::Caller | Self::Callee | Self::Api | Self::ConnectionLost => None,
+        }
+    }
 }
 
 /// The status of a call that ended with this final SIP response before an answer. A 487 is
