@@ -11,6 +11,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use sautikit_core::cause::{CloseCode, HandshakeRefusal, Refusal};
+use sautikit_sip::respond::protocol_fault;
+
 /// A room, its folder, and the rooms it may import.
 const ROOMS: [(&str, &str, &[&str]); 8] = [
     ("sautikit-core", "core", &[]),
@@ -245,6 +248,30 @@ fn every_setting_is_documented() {
     assert!(names.len() > 20, "the settings were not found: {names:?}");
     let missing: Vec<_> = names.iter().filter(|name| !documents.contains(*name)).collect();
     assert!(missing.is_empty(), "neither README.md nor docs/operations.md tells of {missing:?}");
+}
+
+#[test]
+fn every_refusal_code_stands_in_the_api_reference() {
+    // A sentence may break its line between a status and its code.
+    let reference = read("docs/api.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    let of_calls = Refusal::ALL.iter().map(|refusal| (refusal.sip_status(), refusal.code()));
+    let of_handshakes = HandshakeRefusal::ALL.iter().map(|it| (it.status(), it.code()));
+    let of_sip = (400..700).filter_map(|status| Some((status, protocol_fault(status)?.0)));
+    let codes: BTreeSet<_> = of_calls.chain(of_handshakes).chain(of_sip).collect();
+    let mut wrong = Vec::new();
+    for (status, code) in codes {
+        // As a row of a table, or in a sentence.
+        let told = [format!("| {status} | `{code}` |"), format!(" {status} `{code}`")];
+        if !told.iter().any(|told| reference.contains(told)) {
+            wrong.push(format!("docs/api.md: nothing tells of {status} `{code}`"));
+        }
+    }
+    for code in CloseCode::ALL.map(CloseCode::code) {
+        if !reference.contains(&format!("`{code}`")) {
+            wrong.push(format!("docs/api.md: nothing tells of the close code `{code}`"));
+        }
+    }
+    none(&wrong);
 }
 
 #[test]

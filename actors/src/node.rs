@@ -154,7 +154,13 @@ impl Node {
 
     /// Checks shape and signature; the times are for the caller to judge.
     pub(crate) fn verify(&self, token: &Token) -> Result<Verified, BearerError> {
-        bearer::verify(token.expose(), &self.keys(), wall_now().unix_seconds())
+        let verified = bearer::verify(token.expose(), &self.keys(), wall_now().unix_seconds())?;
+        let claims = &verified.claims;
+        if claims.max_calls.is_some() || claims.max_cost_minor.is_some() {
+            // Whoever signed them relies on them.
+            return Err(BearerError::Claims("max_calls and max_cost_minor are not kept here"));
+        }
+        Ok(verified)
     }
 
     /// The counters of calls.

@@ -15,6 +15,10 @@ export function endingOf(end: SessionEnd, hungUp: boolean, duration: number): En
   const message = end.message;
   const refused = message && gatewayError(message);
   if (refused) {
+    const silent = refused.gatewayCode === 'calls.no_answer';
+    if (silent) {
+      return { cause: 'no_answer', by: 'gateway', duration, ...sipOf(message) };
+    }
     return { cause: 'failed', by: 'gateway', duration, error: refused, ...sipOf(message) };
   }
   const cut = end.phase === 'ended' && message ? cutBy(message) : undefined;

@@ -21,6 +21,13 @@ test.each([
   expect(ended.error?.message).toMatch(words);
 });
 
+test('a call that rang out was not answered, whoever says so', () => {
+  const message = answer(480, { 'X-Sautikit-Error': 'calls.no_answer' });
+  const ended = endingOf(end({ message }), false, 0);
+  expect(ended).toMatchObject({ cause: 'no_answer', by: 'gateway' });
+  expect(ended.error).toBeUndefined();
+});
+
 test('a BYE with a carrier’s reason is the other side’s', () => {
   const message = answer(0, { Reason: 'Q.850;cause=16;text="Terminated"' });
   const ended = endingOf(end({ phase: 'ended', message }), false, 9);

@@ -52,6 +52,7 @@ pub const fn protocol_fault(status: u16) -> Option<(&'static str, &'static str)>
         405 => {
             ("request.method_not_allowed", "The method is not served: Allow names those that are")
         }
+        415 => ("request.body_type", "The type of the body is not served"),
         416 => ("request.uri_scheme", "Dial a sip or a tel address"),
         420 => ("request.extension", "Require names an extension that is not served"),
         422 => ("request.session_interval", "The session would expire too soon: see Min-SE"),

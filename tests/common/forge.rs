@@ -82,6 +82,12 @@ pub(crate) fn bad_tokens(workspace: &str) -> Vec<(&'static str, String)> {
             token(&later)
         }),
         ("a day of life", with("exp", json!(now + 86_400))),
+        ("a limit of calls that is not kept", {
+            let mut limited = good.clone();
+            limited["identity"] = json!("alice");
+            limited["max_calls"] = json!(1);
+            token(&limited)
+        }),
         ("text as exp", with("exp", json!((now + 300).to_string()))),
         ("a fraction as exp", with("exp", json!(1e300))),
         ("a negative exp", with("exp", json!(-5))),

@@ -19,7 +19,7 @@ use sautikit_sip::leg::{
     Event, Hop, Input as LegInput, Leg, LegState, Output as LegOutput, RequestKey,
 };
 use sautikit_sip::message::{Message, Method, Name};
-use sautikit_sip::respond::reason_phrase;
+use sautikit_sip::respond::{fault_headers, reason_phrase};
 use sautikit_store::{CallEvent, CallRow, Debit};
 
 use super::answers::{answer_headers, passed_status, refusal_headers};
@@ -480,7 +480,8 @@ impl Bridge {
             Event::OfferWanted { request } => self.offer_wanted(now, Side::Caller, request),
             Event::OfferWithdrawn { request } => self.offer_withdrawn(request),
             Event::Request { request, message } => {
-                answer_in_dialog(&mut self.caller, now, request, &message);
+                let host = Some(&*self.maker.domain);
+                answer_in_dialog(&mut self.caller, now, request, &message, host);
             }
             _ => {}
         }
@@ -519,7 +520,7 @@ impl Bridge {
             Event::OfferWithdrawn { request } => self.offer_withdrawn(request),
             Event::Request { request, message } => {
                 if let Some(peer) = self.peers.last_mut() {
-                    answer_in_dialog(&mut peer.leg, now, request, &message);
+                    answer_in_dialog(&mut peer.leg, now, request, &message, None);
                 }
             }
             _ => {}
@@ -569,11 +570,22 @@ fn spread(call: CallId) -> u32 {
 }
 
 /// OPTIONS proves a dialog; INFO without a package that is served, and all else, is refused.
-fn answer_in_dialog(leg: &mut Leg, now: Instant, request: RequestKey, message: &Message) {
-    match message.method() {
-        Some(Method::Options) => leg.accept(now, request, None, &[]),
-        Some(Method::Info) if message.body.is_empty() => leg.accept(now, request, None, &[]),
-        Some(Method::Info) => leg.refuse(now, request, 415, "Unsupported Media Type", &[]),
-        _ => leg.refuse(now, request, 405, "Method Not Allowed", &[]),
-    }
+/// `host` names the gateway to a browser, which is told why; carriers are not.
+fn answer_in_dialog(
+    leg: &mut Leg,
+    now: Instant,
+    request: RequestKey,
+    message: &Message,
+    host: Option<&str>,
+) {
+    let status = match message.method() {
+        Some(Method::Options) => return leg.accept(now, request, None, &[]),
+        Some(Method::Info) if message.body.is_empty() => {
+            return leg.accept(now, request, None, &[]);
+        }
+        Some(Method::Info) => 415,
+        _ => 405,
+    };
+    let extra = host.map_or_else(Vec::new, |host| fault_headers(status, host, ""));
+    leg.refuse(now, request, status, reason_phrase(status), &extra);
 }

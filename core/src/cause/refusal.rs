@@ -231,7 +231,7 @@ impl Refusal {
                 404,
                 "calls.not_reachable",
                 "not_reachable",
-                "Nobody of this name is connected now: try again later",
+                "This name takes no calls from here now: try again later",
             ),
             Self::NoAnswer => row(
                 480,

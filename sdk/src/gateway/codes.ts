@@ -25,6 +25,7 @@ const BY_GATEWAY_CODE: ReadonlyMap<string, ErrorCode> = new Map<string, ErrorCod
   ['calls.no_rate', 'call.no_route'],
   ['calls.no_route', 'call.no_route'],
   ['calls.carrier_media', 'call.no_route'],
+  ['calls.media_not_acceptable', 'media.negotiation'],
   ['calls.limit_reached', 'call.too_many'],
   ['wallet.insufficient_funds', 'wallet.insufficient_funds'],
   ['wallet.unavailable', 'wallet.unavailable'],

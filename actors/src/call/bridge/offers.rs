@@ -4,9 +4,12 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use sautikit_core::cause::Refusal;
 use sautikit_sip::leg::{Leg, RequestKey};
-use sautikit_sip::respond::reason_phrase;
+use sautikit_sip::message::Name;
+use sautikit_sip::respond::{fault_headers, reason_phrase};
 
+use super::super::answers::refusal_headers;
 use super::{AnswerFor, Bridge, Do, Side};
 
 /// The exchange under way between ends with media of their own, and what each last said.
@@ -83,10 +86,23 @@ impl Bridge {
         request: RequestKey,
         result: Result<Bytes, u16>,
     ) {
+        let extra = match result {
+            Err(status) if side == Side::Caller => self.why_not(status),
+            _ => Vec::new(),
+        };
         let Some(leg) = self.leg(side) else { return };
         match result {
             Ok(sdp) => leg.accept(now, request, Some(sdp), &[]),
-            Err(status) => leg.refuse(now, request, status, reason_phrase(status), &[]),
+            Err(status) => leg.refuse(now, request, status, reason_phrase(status), &extra),
+        }
+    }
+
+    /// What a browser is told of a refusal of the gateway's own; the other end's is passed on bare.
+    fn why_not(&self, status: u16) -> Vec<(Name, String)> {
+        match status {
+            _ if self.maker.ends_own_media && status != 491 => Vec::new(),
+            488 => refusal_headers(Refusal::MediaNotAcceptable, &self.maker.domain, 0),
+            _ => fault_headers(status, &self.maker.domain, ""),
         }
     }
 
