@@ -1,12 +1,12 @@
 //! What the machine carries: the limit of open files is raised as far as it goes, and the node's
 //! limits are lowered to what descriptors and port pairs allow.
 
-use sautikit_core::limits::Cap;
+use sautikit_core::limits::{ADMIN_CONNECTIONS_MAX, Cap, HTTP_CONNECTIONS_MAX};
 
 use crate::config::{Config, MediaEngine};
 
-/// Descriptors for everything that is neither a session nor a call.
-const OTHER_FILES: u64 = 256;
+/// Descriptors for everything that is neither a session nor a call: HTTP, and what is open anyway.
+const OTHER_FILES: u64 = (HTTP_CONNECTIONS_MAX + ADMIN_CONNECTIONS_MAX) as u64 + 192;
 
 /// A call in the embedded relay has two sockets towards its carrier.
 const FILES_PER_CALL: u64 = 2;

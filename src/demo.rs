@@ -109,6 +109,7 @@ impl Extras for Demo {
     }
 
     fn started(&mut self, addresses: &Addresses) {
+        actix::spawn(self.customer.retire_former_keys());
         greeting::greet(addresses, &self.customer);
     }
 

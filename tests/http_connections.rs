@@ -12,6 +12,7 @@ use common::gateway::{Gateway, Setup};
 use common::http::Ask;
 use common::until;
 use futures_util::future::join_all;
+use sautikit_core::limits::HTTP_CONNECTIONS_MAX;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -102,7 +103,7 @@ async fn over_the_bound_the_newest_connection_is_closed_and_counted() {
         async || gateway.metric("sautikit_tcp_accept_errors_total", "reason=\"limit\"").await;
     assert_eq!(refused().await, 0.0);
     let mut kept = Vec::new();
-    for _ in 0..1024 {
+    for _ in 0..HTTP_CONNECTIONS_MAX {
         kept.push(connect(gateway.http, b"").await);
     }
     let (heard, took) = until_closed(connect(gateway.http, b"").await).await;

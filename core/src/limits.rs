@@ -55,6 +55,11 @@ pub const REQUEST_REFUSALS_WINDOW: Duration = Duration::from_secs(10);
 pub const MESSAGES_FACTOR: u32 = 20;
 pub const MESSAGES_BURST_SECONDS: u32 = 2;
 
+/// Connections of the public HTTP address that are open at once; over it the newest is closed.
+pub const HTTP_CONNECTIONS_MAX: usize = 512;
+/// The same of the admin address: a Prometheus or two and some people.
+pub const ADMIN_CONNECTIONS_MAX: usize = 64;
+
 /// An event loop that lags more than this sheds new INVITEs.
 pub const LOOP_LAG_MAX: Duration = Duration::from_millis(250);
 

@@ -10,6 +10,11 @@ use serde::Deserialize;
 
 const PROGRAM: &str = "sautikit-loadtest";
 
+/// Runs a program until standard input ends. The other end of it is the demo's, so that the carrier
+/// ends with the demo however that ends: after a `kill -9` nothing else is left to end it. The shell
+/// lets go of standard output, which so ends with the program.
+const UNTIL_INPUT_ENDS: &str = r#""$0" "$@" & exec >/dev/null; cat; kill $! 2>/dev/null; wait"#;
+
 /// Why there is no carrier.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CarrierError {
@@ -41,9 +46,11 @@ impl Carrier {
         if !program.is_file() {
             return Err(CarrierError::Missing(program));
         }
-        let mut child = Command::new(program)
+        let mut child = Command::new("sh")
+            .args(["-c", UNTIL_INPUT_ENDS])
+            .arg(program)
             .args(["carrier", "--listen", "127.0.0.1:0"])
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // A Ctrl-C of the terminal reaches the gateway, which ends the carrier last.
             .process_group(0)
@@ -53,7 +60,7 @@ impl Carrier {
         let mut lines = BufReader::new(output).lines();
         let first = lines.next().and_then(Result::ok).unwrap_or_default();
         let Ok(Ready { ready }) = serde_json::from_str(&first) else {
-            let _gone_already = child.kill();
+            end(&mut child);
             return Err(CarrierError::Silent);
         };
         // Its call lines are read so that it never waits for a full pipe.
@@ -72,7 +79,12 @@ impl Carrier {
 
 impl Drop for Carrier {
     fn drop(&mut self) {
-        let _gone_already = self.child.kill();
-        let _status = self.child.wait();
+        end(&mut self.child);
     }
+}
+
+/// Ends its input, and so the carrier, and waits for that.
+fn end(child: &mut Child) {
+    drop(child.stdin.take());
+    let _status = child.wait();
 }

@@ -1,5 +1,5 @@
 //! The demo's customer: one workspace with a claimed number and KES 100. A second start finds it
-//! again with its calls and its balance, and makes a new key in place of the former.
+//! again with its calls and its balance, and makes a new key; the former are revoked once it runs.
 
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -12,7 +12,7 @@ use sautikit_net::random;
 use sautikit_store::{
     NewApiKey, NewWorkspace, OpenError, Role, Scope, Store, StoreError, Workspace, open,
 };
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{Config, Problems, Sources};
 
@@ -36,6 +36,7 @@ pub(crate) enum CustomerError {
 
 /// The workspace and its key for this run.
 pub(super) struct Customer {
+    database: SecretString,
     workspace: WorkspaceId,
     key: ApiKey,
 }
@@ -43,45 +44,33 @@ pub(super) struct Customer {
 impl Customer {
     /// Finds or makes it in the configured database.
     pub(super) fn of(sources: &Sources) -> Result<Self, CustomerError> {
-        let url = Config::database(sources).map_err(CustomerError::Configuration)?;
+        let database = Config::database(sources).map_err(CustomerError::Configuration)?;
+        let key = ApiKey::generate();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async {
-            let store = open(url.expose_secret(), Role::Tool).await?;
-            let found = Self::in_store(&store).await;
+        let workspace = runtime.block_on(async {
+            let store = open(database.expose_secret(), Role::Tool).await?;
+            let workspace = workspace_with(&store, &key).await;
             store.close().await;
-            found
-        })
+            workspace.map_err(CustomerError::Store)
+        })?;
+        Ok(Self { database, workspace, key })
     }
 
-    async fn in_store(store: &Store) -> Result<Self, CustomerError> {
-        let directory = store.directory().await?;
-        let key = ApiKey::generate();
-        let new_key = NewApiKey {
-            hash: key.hash().0,
-            name: "demo".to_owned(),
-            scopes: Scope::of_a_customer(),
-            expires_at: None,
-        };
-        let known = directory.workspaces.iter().find(|(_, each)| is_the_demos(each));
-        let Some((&workspace, _)) = known else {
-            let number = NUMBER.parse().expect("the demo's number is one");
-            let new = NewWorkspace {
-                id: None,
-                name: NAME.to_owned(),
-                balance: BALANCE,
-                numbers: vec![number],
-                key: Some(new_key),
+    /// Revokes the keys of earlier runs. To be called when ports and database are this run's: until
+    /// then an earlier run may be alive, and its page lives by its key.
+    pub(super) fn retire_former_keys(&self) -> impl Future<Output = ()> + use<> {
+        let (database, workspace, own) = (self.database.clone(), self.workspace, self.key.hash().0);
+        async move {
+            let retired = async {
+                let store = open(database.expose_secret(), Role::Tool).await?;
+                let retired = retire_all_but(&store, workspace, &own).await;
+                store.close().await;
+                retired.map_err(CustomerError::Store)
             };
-            let workspace = store.create_workspace(new).await?;
-            return Ok(Self { workspace, key });
-        };
-        for former in directory.keys.values().filter(|key| key.workspace == workspace) {
-            if former.revoked_at.is_none() {
-                store.revoke_key(workspace, former.id).await?;
+            if let Err(error) = retired.await {
+                tracing::warn!("the keys of earlier demos stay good until the next: {error}");
             }
         }
-        store.create_key(workspace, &new_key).await?;
-        Ok(Self { workspace, key })
     }
 
     pub(super) fn api_key(&self) -> &ApiKey {
@@ -91,6 +80,45 @@ impl Customer {
     pub(super) fn workspace(&self) -> WorkspaceId {
         self.workspace
     }
+}
+
+/// The demo's workspace, found or made, with this key.
+async fn workspace_with(store: &Store, key: &ApiKey) -> Result<WorkspaceId, StoreError> {
+    let directory = store.directory().await?;
+    let new_key = NewApiKey {
+        hash: key.hash().0,
+        name: "demo".to_owned(),
+        scopes: Scope::of_a_customer(),
+        expires_at: None,
+    };
+    let known = directory.workspaces.iter().find(|(_, each)| is_the_demos(each));
+    if let Some((&workspace, _)) = known {
+        store.create_key(workspace, &new_key).await?;
+        return Ok(workspace);
+    }
+    let number = NUMBER.parse().expect("the demo's number is one");
+    let new = NewWorkspace {
+        id: None,
+        name: NAME.to_owned(),
+        balance: BALANCE,
+        numbers: vec![number],
+        key: Some(new_key),
+    };
+    store.create_workspace(new).await
+}
+
+async fn retire_all_but(
+    store: &Store,
+    workspace: WorkspaceId,
+    own: &[u8; 32],
+) -> Result<(), StoreError> {
+    let directory = store.directory().await?;
+    for (hash, former) in &directory.keys {
+        if former.workspace == workspace && former.revoked_at.is_none() && hash != own {
+            store.revoke_key(workspace, former.id).await?;
+        }
+    }
+    Ok(())
 }
 
 fn is_the_demos(workspace: &Workspace) -> bool {
@@ -110,5 +138,29 @@ pub(super) fn signing_key(folder: &Path) -> std::io::Result<Vec<u8>> {
             Ok(key.into_bytes())
         }
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_second_start_makes_a_key_beside_the_former_and_retires_it_later() {
+        let folder = std::env::temp_dir().join(format!("sautikit-demo-{}", random::hex::<8>()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let url = format!("sqlite://{}?mode=rwc", folder.join("demo.db").display());
+        let store = open(&url, Role::Tool).await.unwrap();
+        let (first, second) = (ApiKey::generate(), ApiKey::generate());
+        let workspace = workspace_with(&store, &first).await.unwrap();
+        assert_eq!(workspace_with(&store, &second).await.unwrap(), workspace);
+        let is_good = async |key: &ApiKey| {
+            store.directory().await.unwrap().keys[&key.hash().0].revoked_at.is_none()
+        };
+        assert!(is_good(&first).await && is_good(&second).await);
+        retire_all_but(&store, workspace, &second.hash().0).await.unwrap();
+        assert!(!is_good(&first).await && is_good(&second).await);
+        store.close().await;
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use actix::prelude::*;
 use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
+use sautikit_core::limits::{ADMIN_CONNECTIONS_MAX, HTTP_CONNECTIONS_MAX};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -14,12 +15,6 @@ use tokio::task::JoinHandle;
 use super::{admin_routes, routes};
 use crate::node::Node;
 use server::Server;
-
-/// Open connections of the public address; over it the newest is closed.
-const PUBLIC_CONNECTIONS_MAX: usize = 1024;
-
-/// Open connections of the admin address, where probes and a scraper call.
-const ADMIN_CONNECTIONS_MAX: usize = 64;
 
 pub(crate) struct HttpActor {
     stop: watch::Sender<bool>,
@@ -44,7 +39,7 @@ impl HttpActor {
         };
         let admin_routes = admin_routes(Arc::clone(node), metrics);
         let _entered = runtime.enter();
-        let public = Server::new(api, public, PUBLIC_CONNECTIONS_MAX)?;
+        let public = Server::new(api, public, HTTP_CONNECTIONS_MAX)?;
         let admin = Server::new(admin, admin_routes, ADMIN_CONNECTIONS_MAX)?;
         let servers =
             [public, admin].map(|server| runtime.spawn(server.run(stopped.clone()))).into();

@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freeTcpPort, freeUdpPort, mediaPorts } from './ports.mjs';
+import { freeTcpPorts, freeUdpPort, mediaPorts } from './ports.mjs';
 import { gatewayBinary, Program, run } from './program.mjs';
 import { until } from './until.mjs';
 
@@ -15,12 +15,8 @@ export function folder() {
 
 /** Addresses of a gateway that takes no port anybody else has. */
 export async function addresses() {
-  const [http, ws, admin, udp] = [
-    await freeTcpPort(),
-    await freeTcpPort(),
-    await freeTcpPort(),
-    await freeUdpPort(),
-  ];
+  const [http, ws, admin] = await freeTcpPorts(3);
+  const udp = await freeUdpPort();
   return {
     SAUTIKIT_HTTP_ADDR: `127.0.0.1:${http}`,
     SAUTIKIT_WS_ADDR: `127.0.0.1:${ws}`,
