@@ -7,6 +7,7 @@ import { until } from './until.mjs';
 
 export const NUMBER = '+254700000001';
 export const BALANCE_MINOR = 10_000;
+export const SIGNING_KEY = 'a-key-of-a-test-0123456789abcdef0123456789';
 
 /** An empty folder for one test's files. */
 export function folder() {
@@ -44,7 +45,7 @@ prefixes = ["+254"]
     ...(await addresses()),
     DATABASE_URL: `sqlite://${join(home, 'gateway.db')}?mode=rwc`,
     SAUTIKIT_CONFIG: config,
-    SAUTIKIT_SIP_TOKEN_SIGNING_KEY: 'a-key-of-a-test-0123456789abcdef0123456789',
+    SAUTIKIT_SIP_TOKEN_SIGNING_KEY: SIGNING_KEY,
     SAUTIKIT_DRAIN_GRACE_SECONDS: '1',
   };
   const create = ['workspace', 'create', '--name', 'Test', '--balance-minor', String(balanceMinor)];
