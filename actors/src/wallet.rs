@@ -112,7 +112,9 @@ impl WalletActor {
     fn extend(&mut self, call: CallId, wanted: Minor, least: Minor) -> ExtendAnswer {
         let Some(wallet) = &mut self.wallet else { return ExtendAnswer::Unavailable };
         match wallet.extend(call, wanted, least) {
-            ExtendOutcome::Extended { total } => ExtendAnswer::Extended(total),
+            ExtendOutcome::Extended { total } => {
+                ExtendAnswer::Extended { held: total, left: wallet.available() }
+            }
             ExtendOutcome::Insufficient => ExtendAnswer::Insufficient,
             refused => {
                 tracing::error!(%call, "a hold did not grow: {refused:?}");

@@ -93,8 +93,13 @@ pub enum HoldAnswer {
 /// The wallet's word on an extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExtendAnswer {
-    /// The hold is now this much in all.
-    Extended(Minor),
+    /// The hold grew.
+    Extended {
+        /// What is held now, in all.
+        held: Minor,
+        /// What no hold has of the balance yet; other calls may take it.
+        left: Minor,
+    },
     /// Nothing is left to hold.
     Insufficient,
     /// Nothing was decided (ledger or actor not answering): ask again.

@@ -51,7 +51,7 @@ test('the page warns before the balance ends, and says so when it has', async (t
   const phone = await opened(t, {}, poor);
   await phone.ready();
   await phone.call('+254722000001');
-  await until('a warning', async () => /pays for [1-7] seconds? more/.test(await phone.problem()));
+  await until('a warning', async () => /pays for [1-8] seconds? more/.test(await phone.problem()));
   await until('the end', async () => (await phone.status()) === 'Call ended.');
   assert.match(await phone.problem(), /balance is used up/i);
   const [call] = await until('the record', async () => {

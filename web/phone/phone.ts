@@ -28,6 +28,8 @@ export class Phone {
   readonly #muteButton = element('mute', HTMLButtonElement);
   readonly #unblock = element('unblock', HTMLButtonElement);
   #call: Call | undefined;
+  /** Until this second of the call its warning is true. */
+  #warnedUntil = Infinity;
   #ticker: ReturnType<typeof setInterval> | undefined;
 
   constructor(client: SautikitClient, handlers: PhoneHandlers) {
@@ -130,9 +132,12 @@ export class Phone {
     });
     call.on('balanceLow', ({ secondsLeft }) => {
       say(this.#problem, balanceLowWords(secondsLeft));
+      // A call that lives longer has been topped up.
+      this.#warnedUntil = call.duration + secondsLeft + 1;
     });
     call.on('ended', (ended) => {
       say(this.#problem, '');
+      this.#warnedUntil = Infinity;
       this.#ended(call, ended);
     });
   }
@@ -154,6 +159,10 @@ export class Phone {
   }
 
   #tick(call: Call): void {
+    if (call.duration > this.#warnedUntil) {
+      this.#warnedUntil = Infinity;
+      say(this.#problem, '');
+    }
     this.#clock.textContent = clock(call.duration);
     this.#cost.textContent = call.rate
       ? money(call.rate.cost(call.duration), call.rate.currency)

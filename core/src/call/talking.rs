@@ -25,8 +25,8 @@ pub(super) struct Talking {
     /// When the wallet is to be asked again; none while an answer is awaited or nothing is needed.
     ask_at: Option<Instant>,
     asking: bool,
-    /// The wallet said that nothing is left.
-    short: bool,
+    /// How many seconds the hold pays with all that the wallet had left; `None` before it was asked.
+    reach_seconds: Option<u64>,
     warned: bool,
 }
 
@@ -52,7 +52,7 @@ impl Talking {
             paid_seconds,
             ask_at: Some(since),
             asking: false,
-            short: false,
+            reach_seconds: None,
             warned: false,
         }
     }
@@ -94,8 +94,8 @@ impl Talking {
         if let Some(ask) = self.ask_at {
             next = next.min(ask);
         }
-        if self.short && !self.warned {
-            next = next.min(self.warn_at());
+        if let Some(warn_at) = self.warn_at().filter(|_| !self.warned) {
+            next = next.min(warn_at);
         }
         next
     }
@@ -120,14 +120,18 @@ impl Talking {
     pub(super) fn extended(&mut self, now: Instant, answer: ExtendAnswer, rate: &Rate) {
         self.asking = false;
         match answer {
-            ExtendAnswer::Extended(total) => {
-                self.held = total;
-                self.paid_seconds = rate.seconds_paid_by(total);
-                self.short = false;
-                self.warned = false;
+            ExtendAnswer::Extended { held, left } => {
+                self.held = held;
+                self.paid_seconds = rate.seconds_paid_by(held);
+                let all = held.checked_add(left.max(Minor::ZERO)).unwrap_or(held);
+                self.reach_seconds = Some(rate.seconds_paid_by(all));
             }
-            ExtendAnswer::Insufficient => self.short = true,
+            ExtendAnswer::Insufficient => self.reach_seconds = Some(self.paid_seconds),
             ExtendAnswer::Unavailable => {}
+        }
+        // Topped up meanwhile: the next shortage is worth a warning of its own.
+        if self.warn_at().is_some_and(|warn_at| warn_at > now) {
+            self.warned = false;
         }
         let left = self.cut_at().saturating_duration_since(now);
         // A hold that reaches far enough rests until it does not; a short one is asked for again
@@ -143,14 +147,21 @@ impl Talking {
 
     /// Seconds left where the warning is due now; says so once a shortage.
     pub(super) fn warns(&mut self, now: Instant) -> Option<u64> {
-        if !self.short || self.warned || now < self.warn_at() {
+        if self.warned || self.warn_at().is_none_or(|warn_at| now < warn_at) {
             return None;
         }
         self.warned = true;
-        Some(self.cut_at().saturating_duration_since(now).as_secs())
+        self.ends_at().map(|end| end.saturating_duration_since(now).as_secs())
     }
 
-    fn warn_at(&self) -> Instant {
-        self.cut_at().checked_sub(CUT_WARNING).unwrap_or(self.since)
+    /// When all the money is talked away, as far as the wallet has told.
+    fn ends_at(&self) -> Option<Instant> {
+        let reach = Duration::from_secs(self.reach_seconds?).min(NEVER);
+        Some(self.since + reach)
+    }
+
+    fn warn_at(&self) -> Option<Instant> {
+        let end = self.ends_at()?;
+        Some(end.checked_sub(CUT_WARNING).unwrap_or(self.since).max(self.since))
     }
 }

@@ -275,6 +275,27 @@ fn without_money_the_call_is_warned_and_cut_on_the_last_paid_second() {
 }
 
 #[test]
+fn the_warning_counts_what_the_wallet_still_has_beside_the_hold() {
+    let mut story = Story::new(1);
+    // Ten seconds are held, and the wallet has money for forty more.
+    story.talk(50);
+    let left = |held: i64, left: i64| {
+        let (held, left) = (Minor::new(held), Minor::new(left));
+        Input::Extended(ExtendAnswer::Extended { held, left })
+    };
+    story.when(left(50, 200));
+    let mut done = story.run_until(8_000);
+    story.when(left(120, 130));
+    done.extend(story.run_until(24_000));
+    let warning = |(at, output)| match output {
+        Output::Warn { seconds_left } => Some((at, seconds_left)),
+        _ => None,
+    };
+    let warnings: Vec<_> = done.into_iter().filter_map(warning).collect();
+    assert_eq!(warnings, [(21_000, 30)], "thirty of fifty seconds are left, and it is said once");
+}
+
+#[test]
 fn a_top_up_in_the_last_seconds_lets_the_call_go_on() {
     let mut story = Story::new(1);
     let done = story.talk(300);
@@ -285,7 +306,10 @@ fn a_top_up_in_the_last_seconds_lets_the_call_go_on() {
             story.call.handle(story.now, Input::Extended(ExtendAnswer::Insufficient));
         }
     }
-    story.when(Input::Extended(ExtendAnswer::Extended(Minor::new(1_300))));
+    story.when(Input::Extended(ExtendAnswer::Extended {
+        held: Minor::new(1_300),
+        left: Minor::ZERO,
+    }));
     let done = story.run_until(62_000);
     assert!(!done.iter().any(|(_, output)| matches!(output, Output::Close(_))), "{done:?}");
 }
