@@ -196,10 +196,13 @@ async fn a_carrier_that_leaves_the_offer_to_us_is_heard_where_it_moves_to() {
             200,
             None,
             "Contact: <sip:phone@b.invalid;transport=ws>\r\nContent-Type: application/sdp\r\n",
-            &invite.body,
+            &sdp("browser", 50_001),
         ))
         .await;
     phone.find("its ACK", |sip| sip.asks("ACK", &id)).await;
+    // What the browser answers is not an offer to the carrier in turn, which would never end.
+    assert_eq!(phone.options().await.status(), Some(200));
+    assert_eq!(carrier.count("INVITE", &peer), 1);
     // A refresh that changes nothing does not disturb the browser.
     carrier.want_offer(&peer);
     carrier

@@ -14,6 +14,9 @@ const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// A short hold is asked for again after this at the latest, so that a top-up is soon found.
 const ASK_AGAIN_MAX: Duration = Duration::from_secs(5);
 
+/// No warning before the caller's side has taken the answer in: a browser is still at its SDP.
+const FIRST_WARNING_AFTER: Duration = Duration::from_secs(1);
+
 /// Closer than this to the cut nothing more is asked: the answer would come too late.
 const LAST_TRY_AHEAD: Duration = Duration::from_secs(1);
 
@@ -162,6 +165,7 @@ impl Talking {
 
     fn warn_at(&self) -> Option<Instant> {
         let end = self.ends_at()?;
-        Some(end.checked_sub(CUT_WARNING).unwrap_or(self.since).max(self.since))
+        let earliest = self.since + FIRST_WARNING_AFTER;
+        Some(end.checked_sub(CUT_WARNING).unwrap_or(earliest).max(earliest))
     }
 }

@@ -18,6 +18,9 @@ pub(super) struct Offers {
     pub(super) peer: Option<Bytes>,
     /// Whose offer the other end is asked about.
     relaying: Option<Relaying>,
+    /// Who is told what the other end said in an ACK. Its answer goes nowhere: whoever made it would
+    /// answer that in turn, without end.
+    passing_to: Option<Side>,
 }
 
 struct Relaying {
@@ -28,7 +31,11 @@ struct Relaying {
 
 impl Offers {
     pub(super) fn new(caller: &Bytes) -> Self {
-        Self { caller: caller.clone(), peer: None, relaying: None }
+        Self { caller: caller.clone(), peer: None, relaying: None, passing_to: None }
+    }
+
+    const fn is_busy(&self) -> bool {
+        self.relaying.is_some() || self.passing_to.is_some()
     }
 
     /// What this end last described itself as; true if that is news.
@@ -51,7 +58,7 @@ impl Bridge {
             self.todo.push_back(Do::Reoffer { side: from, request, sdp });
             return;
         }
-        if self.offers.relaying.is_some() {
+        if self.offers.is_busy() {
             self.reoffered(now, from, request, Err(491));
             return;
         }
@@ -63,6 +70,7 @@ impl Bridge {
 
     /// The other end answered an offer of `from`, or refused it.
     pub(super) fn relayed(&mut self, now: Instant, from: Side, result: Result<Bytes, u16>) {
+        self.offers.passing_to.take_if(|to| *to == from.other());
         let Some(relaying) = self.offers.relaying.take_if(|relaying| relaying.from == from) else {
             return;
         };
@@ -109,7 +117,7 @@ impl Bridge {
     /// A re-INVITE without an offer: the offer is ours to make, and its answer comes in the ACK.
     pub(super) fn offer_wanted(&mut self, now: Instant, from: Side, request: RequestKey) {
         let result = match from {
-            _ if self.offers.relaying.is_some() => Err(491),
+            _ if self.offers.is_busy() => Err(491),
             Side::Peer if self.maker.ends_own_media => Ok(self.offers.caller.clone()),
             Side::Caller if self.maker.ends_own_media => self.offers.peer.clone().ok_or(488),
             Side::Peer => {
@@ -132,11 +140,16 @@ impl Bridge {
             self.todo.push_back(Do::MediaAnswer { purpose: AnswerFor::Update, sdp });
             return;
         }
+        if self.offers.passing_to.take_if(|to| *to == by).is_some() {
+            self.offers.says(by, sdp);
+            return;
+        }
         // Only what changed is worth a new exchange with the other end.
         if self.offers.says(by, sdp.clone())
             && let Some(leg) = self.leg(by.other())
         {
             leg.reoffer(now, sdp);
+            self.offers.passing_to = Some(by.other());
         }
     }
 
