@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 
 use tracing::Level;
-use tracing_subscriber::filter::{FilterExt, filter_fn};
+use tracing_subscriber::filter::{FilterExt, LevelFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
@@ -18,7 +18,10 @@ pub(crate) fn is_filter(filter: &str) -> bool {
 /// Starts logging for the whole process; called once. A second call changes nothing.
 pub(crate) fn start(log: &Log) {
     let wanted = EnvFilter::try_new(&log.filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let filter = wanted.and(filter_fn(|line| is_safe(line.target(), *line.level())));
+    // Without the hint every library would be asked to trace, for lines that are then thrown away.
+    let finest = wanted.max_level_hint().unwrap_or(LevelFilter::TRACE);
+    let safe = filter_fn(|line| is_safe(line.target(), *line.level()));
+    let filter = wanted.and(safe.with_max_level_hint(finest));
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let registry = tracing_subscriber::registry();
     let started = match log.format {
