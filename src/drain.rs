@@ -15,7 +15,8 @@ const LAST_CALLS: Duration = Duration::from_secs(10);
 const LAST_COMMITS: Duration = Duration::from_secs(30);
 
 /// Drains. A Ctrl-C meanwhile cuts the grace short.
-pub(crate) async fn drain(gateway: &Gateway, grace: Duration, interrupt: &mut Signal) {
+/// Gives whether all that was due is committed.
+pub(crate) async fn drain(gateway: &Gateway, grace: Duration, interrupt: &mut Signal) -> bool {
     gateway.begin_drain();
     tracing::info!(grace_seconds = grace.as_secs(), "draining: new calls are refused");
     let left = tokio::select! {
@@ -30,10 +31,12 @@ pub(crate) async fn drain(gateway: &Gateway, grace: Duration, interrupt: &mut Si
             tracing::warn!(calls = left, "calls without an end; the next start closes them");
         }
     }
-    if tokio::time::timeout(LAST_COMMITS, gateway.stop()).await.is_err() {
+    let committed = tokio::time::timeout(LAST_COMMITS, gateway.stop()).await.is_ok();
+    if !committed {
         tracing::warn!("the database did not take the last commits in time");
     }
     // Bounded by itself: a slow client is no fault of the database's.
     gateway.stop_serving().await;
     tracing::info!("stopped");
+    committed
 }

@@ -11,7 +11,7 @@ mod workspace;
 use std::io::Write;
 use std::process::ExitCode;
 
-use sautikit_store::{OpenError, Role, Store, StoreError, open};
+use sautikit_store::{OpenError, Role, Store, StoreError, open, schema_version};
 use secrecy::ExposeSecret;
 use serde::Serialize;
 
@@ -37,6 +37,8 @@ pub(crate) fn operate(sources: &Sources, command: Operate) -> ExitCode {
 pub(crate) enum OperateError {
     #[error(transparent)]
     Open(#[from] OpenError),
+    #[error("there is no database where DATABASE_URL says; `workspace create` makes one")]
+    NoDatabase,
     #[error("there is no such workspace; `workspace create` makes one")]
     UnknownWorkspace,
     #[error("the workspace has no such key")]
@@ -65,17 +67,26 @@ impl From<StoreError> for OperateError {
     }
 }
 
+/// What to do where there is no database yet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    Make,
+    /// Whoever looks for something that must be there has mistyped the address.
+    Refuse,
+}
+
 /// Runs `work` on the configured database and prints what it made; `name` is the command's.
 fn on_store<T: Serialize>(
     sources: &Sources,
     name: &str,
+    missing: Missing,
     work: impl AsyncFnOnce(&Store) -> Result<T, OperateError>,
 ) -> ExitCode {
     let url = match Config::database(sources) {
         Ok(url) => url,
         Err(problems) => return crate::refuse(&problems),
     };
-    match run(url.expose_secret(), work) {
+    match run(url.expose_secret(), missing, work) {
         Ok(made) => print(name, &made),
         Err(error) => fail(name, &error),
     }
@@ -83,9 +94,13 @@ fn on_store<T: Serialize>(
 
 fn run<T>(
     url: &str,
+    missing: Missing,
     work: impl AsyncFnOnce(&Store) -> Result<T, OperateError>,
 ) -> Result<T, OperateError> {
     block_on(async {
+        if missing == Missing::Refuse && schema_version(url).await?.database == 0 {
+            return Err(OperateError::NoDatabase);
+        }
         let store = open(url, Role::Tool).await?;
         let made = work(&store).await;
         store.close().await;

@@ -33,6 +33,8 @@ pub(crate) enum ServeError {
     Media(#[from] sautikit_media::StartError),
     #[error(transparent)]
     Start(#[from] StartError),
+    #[error("the last commits were not taken; the next start closes what was left of their calls")]
+    NotCommitted,
     #[error("metrics cannot be kept: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
     #[error("the signing key is of no use: {0}")]
@@ -182,9 +184,9 @@ async fn live(
         }
     };
     let grace = if at_once { std::time::Duration::ZERO } else { grace };
-    drain::drain(&gateway, grace, &mut interrupt).await;
+    let committed = drain::drain(&gateway, grace, &mut interrupt).await;
     store.close().await;
-    Ok(())
+    if committed { Ok(()) } else { Err(ServeError::NotCommitted) }
 }
 
 fn media_config(config: &Config) -> sautikit_media::Config {

@@ -180,6 +180,21 @@ async fn reconcile_proves_a_right_ledger_and_names_what_is_altered() {
 }
 
 #[test]
+fn a_command_for_what_is_there_makes_no_database() {
+    let place = Place::new();
+    let id = "01890a5d-ac96-774b-bcce-b302099a8057";
+    for line in [
+        "reconcile".to_owned(),
+        format!("number add +254700000077 --workspace {id}"),
+        format!("wallet credit --workspace {id} --amount-minor 1"),
+        format!("api-key create --workspace {id} --name a"),
+    ] {
+        run(&place, &line).refused("there is no database");
+        assert!(!place.database().exists(), "{line}");
+    }
+}
+
+#[test]
 fn migrate_check_says_what_is_pending_and_makes_nothing() {
     let place = Place::new();
     let said = run(&place, "migrate --check");

@@ -180,6 +180,34 @@ async fn a_kill_under_calls_loses_no_debit_and_the_next_start_ends_them() {
 }
 
 #[tokio::test]
+async fn a_call_that_its_balance_no_longer_covers_does_not_keep_the_next_start_away() {
+    let carrier = Carrier::start(Script::Answer);
+    let (setup, workspace) = setup(&carrier);
+    let gateway = setup.start();
+    let mut phone = Phone::of(&gateway, &workspace).await;
+    let call = phone.talk(THEIRS).await;
+    let peer = carrier.invite_to(THEIRS).await.call_id().to_owned();
+    until("a sign of life", async || {
+        let holds = setup.place.sql("SELECT talked_ms FROM holds WHERE talked_ms > 0");
+        (!holds.is_empty()).then_some(())
+    })
+    .await;
+    gateway.kill();
+    let id = workspace.id.replace('-', "");
+    setup.place.sql(&format!(
+        "INSERT INTO ledger (workspace_id, seq, id, kind, amount_minor, balance_after_minor, \
+         idempotency_key, created_at) SELECT x'{id}', 2, randomblob(16), 'adjust', \
+         3 - balance_after_minor, 3, 'x', 0 FROM ledger WHERE workspace_id = x'{id}'"
+    ));
+    let gateway = setup.start();
+    let row = gateway.ended_call(&workspace, &call.id()).await;
+    assert_eq!((&row["hangup_by"], &row["cost_minor"]), (&json!("recovered"), &json!(3)));
+    assert_eq!(gateway.wallet(&workspace).await, (0, 0));
+    assert_eq!(gateway.metric("sautikit_unbilled_answered_calls", "").await, 1.0);
+    carrier.request("BYE", &peer).await;
+}
+
+#[tokio::test]
 async fn kills_in_the_middle_of_anything_leave_a_ledger_that_holds() {
     let carrier = Carrier::start(Script::Answer);
     let (setup, workspace) = setup(&carrier);

@@ -10,6 +10,7 @@ mod plan;
 mod queue;
 mod recovery;
 mod row;
+mod shortfall;
 
 pub(crate) use actor::{CallActor, CallSeat};
 pub(crate) use answers::refusal_headers;

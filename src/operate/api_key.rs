@@ -8,7 +8,7 @@ use sautikit_net::api_key::ApiKey;
 use sautikit_store::{NewApiKey, Scope};
 use serde::Serialize;
 
-use super::{OperateError, on_store};
+use super::{Missing, OperateError, on_store};
 use crate::cli::{CreateApiKey, RevokeApiKey};
 use crate::config::Sources;
 
@@ -31,7 +31,7 @@ struct Revoked {
 }
 
 pub(crate) fn create(sources: &Sources, create: CreateApiKey) -> ExitCode {
-    on_store(sources, "api-key create", async |store| {
+    on_store(sources, "api-key create", Missing::Refuse, async |store| {
         let key = ApiKey::generate();
         let mut scopes = create.scopes;
         if scopes.is_empty() {
@@ -54,7 +54,7 @@ pub(crate) fn create(sources: &Sources, create: CreateApiKey) -> ExitCode {
 }
 
 pub(crate) fn revoke(sources: &Sources, revoke: RevokeApiKey) -> ExitCode {
-    on_store(sources, "api-key revoke", async |store| {
+    on_store(sources, "api-key revoke", Missing::Refuse, async |store| {
         if !store.revoke_key(revoke.workspace, revoke.id).await? {
             return Err(OperateError::UnknownKey);
         }

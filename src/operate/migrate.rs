@@ -6,7 +6,7 @@ use sautikit_store::{SchemaVersion, schema_version};
 use secrecy::ExposeSecret;
 use serde::Serialize;
 
-use super::{block_on, fail, on_store, print};
+use super::{Missing, block_on, fail, on_store, print};
 use crate::config::{Config, Sources};
 
 #[derive(Serialize)]
@@ -26,7 +26,9 @@ impl From<SchemaVersion> for Shown {
 
 /// Every command migrates what it opens; this one does nothing else.
 pub(crate) fn migrate(sources: &Sources) -> ExitCode {
-    on_store(sources, "migrate", async |store| Ok(Shown::from(store.schema_version().await?)))
+    on_store(sources, "migrate", Missing::Make, async |store| {
+        Ok(Shown::from(store.schema_version().await?))
+    })
 }
 
 /// Changes nothing; fails where a migration is pending or the database is of a newer version.

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::on_store;
+use super::{Missing, on_store};
 use crate::cli::AddNumber;
 use crate::config::Sources;
 
@@ -16,7 +16,7 @@ struct Added {
 }
 
 pub(crate) fn add(sources: &Sources, add: AddNumber) -> ExitCode {
-    on_store(sources, "number add", async |store| {
+    on_store(sources, "number add", Missing::Refuse, async |store| {
         let id = store.add_number(add.workspace, &add.number).await?;
         Ok(Added {
             workspace_id: add.workspace.to_string(),

@@ -7,7 +7,7 @@ use sautikit_store::{Difference, Reconciliation};
 use secrecy::ExposeSecret;
 use serde::Serialize;
 
-use super::{OperateError, fail, print, run};
+use super::{Missing, OperateError, fail, print, run};
 use crate::config::{Config, Sources};
 
 const NAME: &str = "reconcile";
@@ -56,7 +56,9 @@ pub(crate) fn reconcile(sources: &Sources, workspace: Option<WorkspaceId>) -> Ex
         Err(problems) => return crate::refuse(&problems),
     };
     let found: Result<Reconciliation, OperateError> =
-        run(url.expose_secret(), async |store| Ok(store.reconcile(workspace).await?));
+        run(url.expose_secret(), Missing::Refuse, async |store| {
+            Ok(store.reconcile(workspace).await?)
+        });
     match found {
         Ok(found) => show(&found),
         Err(error) => fail(NAME, &error),

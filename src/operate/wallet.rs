@@ -6,7 +6,7 @@ use sautikit_core::money::Minor;
 use sautikit_net::random;
 use serde::Serialize;
 
-use super::on_store;
+use super::{Missing, on_store};
 use crate::cli::CreditWallet;
 use crate::config::Sources;
 
@@ -20,7 +20,7 @@ struct Shown {
 }
 
 pub(crate) fn credit(sources: &Sources, credit: CreditWallet) -> ExitCode {
-    on_store(sources, "wallet credit", async |store| {
+    on_store(sources, "wallet credit", Missing::Refuse, async |store| {
         let key = credit.idempotency_key.unwrap_or_else(|| format!("cli:{}", random::hex::<16>()));
         let amount = Minor::new(credit.amount_minor);
         let done = store.credit(credit.workspace, amount, &key, &credit.description).await?;

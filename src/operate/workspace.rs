@@ -8,7 +8,7 @@ use sautikit_net::api_key::ApiKey;
 use sautikit_store::{NewApiKey, NewWorkspace, Scope, Store};
 use serde::Serialize;
 
-use super::{OperateError, on_store};
+use super::{Missing, OperateError, on_store};
 use crate::cli::CreateWorkspace;
 use crate::config::Sources;
 
@@ -22,7 +22,7 @@ struct Created {
 
 /// Makes the workspace and prints it as JSON on standard output.
 pub(crate) fn create(sources: &Sources, create: CreateWorkspace) -> ExitCode {
-    on_store(sources, "workspace create", async |store| insert(store, create).await)
+    on_store(sources, "workspace create", Missing::Make, async |store| insert(store, create).await)
 }
 
 async fn insert(store: &Store, create: CreateWorkspace) -> Result<Created, OperateError> {
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     fn made(url: &str, create: CreateWorkspace) -> Result<Created, OperateError> {
-        run(url, async |store| insert(store, create).await)
+        run(url, Missing::Make, async |store| insert(store, create).await)
     }
 
     fn create(id: Option<&str>, numbers: &[&str]) -> CreateWorkspace {

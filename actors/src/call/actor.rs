@@ -14,19 +14,20 @@ use sautikit_core::cause::HangupBy;
 use sautikit_media::{MediaEvent, MediaSession};
 use sautikit_net::ws::Outbox;
 use sautikit_sip::leg::Hop;
-use sautikit_store::{Urgency, Write, WriteError, Written};
+use sautikit_store::{Urgency, Write, WriteError};
 
 use super::bridge::{Bridge, Close, Do, Input};
 use super::legs::LegMaker;
 use super::plan::Plan;
 use super::queue::{CallInbox, CallInput, CallQueue};
+use super::shortfall::cost_what_is_left;
 use crate::admit::CallPermit;
 use crate::connection::{CallEnded, CallOver, ConnectionActor};
 use crate::node::Node;
 use crate::router::{TalkingSince, TrunkLeg};
 use crate::streams::Channel;
 use crate::trunk::OnTrunk;
-use crate::wallet::{ASK_TIMEOUT, Answer, End, Extend, Hold, Release};
+use crate::wallet::{ASK_TIMEOUT, Answer, End, Extend, Hold, Release, Reload};
 
 /// What a call gets from the session that it starts in.
 pub(crate) struct CallSeat {
@@ -239,7 +240,7 @@ impl CallActor {
             for _ in 0..3 {
                 let copy = close.clone();
                 match node.wallet(workspace).send(End(copy)).await {
-                    Ok(Err(WriteError::Overdraft)) => close = cheaper(&node, close).await?,
+                    Ok(Err(WriteError::Overdraft)) => return end_short(&node, *close).await,
                     Ok(result) => return result,
                     Err(error) => tracing::warn!("the wallet took no end of a call: {error}"),
                 }
@@ -324,21 +325,14 @@ impl CallActor {
     }
 }
 
-/// Another hand took money that was held, so the ledger does not cover the debit: the call costs
-/// what is left, since a call without an end would be worse than a cheap one. The wallet counts it
-/// as not billed, and `reconcile` names it.
-async fn cheaper(node: &Node, mut close: Box<Close>) -> Result<Box<Close>, WriteError> {
-    let read = Write::Read(close.row.workspace);
-    let Written::Balance(left) = node.writer.submit(read, Urgency::Now).await? else {
-        return Err(WriteError::Overdraft);
-    };
-    tracing::error!(call = %close.row.id, cost_minor = close.row.cost.get(), left_minor = left.get(),
-        "the balance does not cover a call: it costs what is left");
-    close.row.cost = left;
-    if let Some(debit) = &mut close.debit {
-        debit.amount = left;
-    }
-    Ok(close)
+async fn end_short(node: &Arc<Node>, close: Close) -> Result<(), WriteError> {
+    let Close { row, events, debit } = close;
+    let workspace = row.workspace;
+    let Some(debit) = debit else { return Err(WriteError::Overdraft) };
+    let written = cost_what_is_left(node, Box::new(row), debit, events).await;
+    // What the wallet took off for the debit that was refused is not in the ledger.
+    node.wallet(workspace).do_send(Reload);
+    written
 }
 
 /// Where an in-dialog request goes: an address as it stands; a name that the route or Contact

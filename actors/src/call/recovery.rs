@@ -18,6 +18,7 @@ use std::borrow::Cow;
 
 use super::legs::USER_AGENT;
 use super::plan::event_id;
+use super::shortfall::cost_what_is_left;
 use crate::node::{Node, wall_now};
 use crate::trunk::Trunk;
 
@@ -85,7 +86,7 @@ pub enum RecoverError {
 pub(crate) async fn recover(node: &Arc<Node>) -> Result<usize, RecoverError> {
     for row in node.store.unanswered_orphans().await? {
         let (close, _) = closed(row, None);
-        node.writer.submit(close, Urgency::Now).await?;
+        write_end(node, close).await?;
     }
     let rules = node.rules();
     let orphans = node.store.orphans().await?;
@@ -95,14 +96,43 @@ pub(crate) async fn recover(node: &Arc<Node>) -> Result<usize, RecoverError> {
         let trunk = orphan.call.trunk.clone();
         let (close, talked) = closed_orphan(orphan);
         let id = close_id(&close);
-        node.writer.submit(close, Urgency::Now).await?;
+        write_end(node, close).await?;
         tracing::info!(call = %id, seconds = talked.seconds, "a call of the last run was closed");
         let address = rules.trunks.iter().find(|each| Some(&each.name) == trunk.as_ref());
-        if let (Some(dialog), Some(trunk)) = (dialog, address) {
-            tokio::spawn(say_bye(Arc::clone(node), dialog, Arc::clone(trunk)));
+        match (dialog, address) {
+            (Some(dialog), Some(trunk)) => {
+                tokio::spawn(say_bye(Arc::clone(node), dialog, Arc::clone(trunk)));
+            }
+            _ => tracing::warn!(call = %id, trunk = trunk.as_deref().unwrap_or("-"),
+                "its trunk is not configured any more: the carrier gets no BYE"),
         }
     }
     Ok(count)
+}
+
+/// One call that cannot be closed must not keep all others from being made.
+async fn write_end(node: &Node, close: Write) -> Result<(), WriteError> {
+    let error = match node.writer.submit(close.clone(), Urgency::Now).await {
+        Ok(_) => return Ok(()),
+        Err(WriteError::Overdraft) => match close {
+            Write::Close { call, debit: Some(debit), events } => {
+                match cost_what_is_left(node, call, debit, events).await {
+                    Ok(()) => return Ok(()),
+                    Err(error) => error,
+                }
+            }
+            _ => WriteError::Overdraft,
+        },
+        Err(error) => error,
+    };
+    match error {
+        WriteError::Stopped | WriteError::Unavailable | WriteError::QueueFull => Err(error),
+        other => {
+            metrics::counter!("sautikit_unbilled_answered_calls").increment(1);
+            tracing::error!("a call of the last run could not be closed: {other}");
+            Ok(())
+        }
+    }
 }
 
 fn close_id(write: &Write) -> String {

@@ -147,6 +147,11 @@ impl Queue {
         state.items.len() + state.in_hand
     }
 
+    /// What was taken is committed, or back in the queue.
+    pub(super) fn settle(&self) {
+        self.state().in_hand = 0;
+    }
+
     /// Nothing waits, and the writer has not been told to end.
     pub(super) fn is_idle(&self) -> bool {
         let state = self.state();

@@ -53,6 +53,7 @@ impl WriterTask {
         while let Some(batch) = task.queue.next().await {
             task.commit(batch).await;
             task.clear_ended(CLEAR_AT).await;
+            task.queue.settle();
             task.measures.queue_items.set(task.queue.len() as f64);
             task.wait_for_the_database().await;
         }
