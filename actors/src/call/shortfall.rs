@@ -10,14 +10,14 @@ use crate::node::Node;
 const TRIES_MAX: usize = 8;
 
 /// Writes the end so that the call costs what is left, since a call without an end would be worse
-/// than a cheap one. It is counted as not billed, and `reconcile` names it.
+/// than a cheap one. It is counted as not billed, and `reconcile` names it; where even that fails,
+/// whoever asked counts it.
 pub(super) async fn cost_what_is_left(
     node: &Node,
     mut row: Box<CallRow>,
     mut debit: Debit,
     events: Vec<CallEvent>,
 ) -> Result<(), WriteError> {
-    metrics::counter!("sautikit_unbilled_answered_calls").increment(1);
     let wanted = row.cost;
     for _ in 0..TRIES_MAX {
         let read = node.writer.submit(Write::Read(row.workspace), Urgency::Now).await?;
@@ -38,6 +38,7 @@ pub(super) async fn cost_what_is_left(
 }
 
 fn tell(call: CallId, wanted: Minor, left: Minor) {
+    metrics::counter!("sautikit_unbilled_answered_calls").increment(1);
     tracing::error!(%call, cost_minor = wanted.get(), left_minor = left.get(),
         "the balance does not cover a call: it costs what is left");
 }
