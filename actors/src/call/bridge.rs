@@ -531,7 +531,7 @@ impl Bridge {
         self.rules.handle(now, Rule::PeerRinging);
         match sdp {
             Some(sdp) => {
-                self.offers.peer = Some(sdp.clone());
+                self.peer_says(&sdp);
                 let purpose = AnswerFor::Progress { status };
                 self.todo.push_back(Do::MediaAnswer { purpose, sdp });
             }
@@ -544,7 +544,7 @@ impl Bridge {
         self.answered_at = Some(now);
         match sdp {
             Some(sdp) => {
-                self.offers.peer = Some(sdp.clone());
+                self.peer_says(&sdp);
                 self.todo.push_back(Do::MediaAnswer { purpose: AnswerFor::Answer, sdp });
             }
             None if self.browser_answer.is_some() => self.peer_answered(now),

@@ -15,7 +15,7 @@ use super::{AnswerFor, Bridge, Do, Side};
 /// The exchange under way between ends with media of their own, and what each last said.
 pub(super) struct Offers {
     caller: Bytes,
-    pub(super) peer: Option<Bytes>,
+    peer: Option<Bytes>,
     /// Whose offer the other end is asked about.
     relaying: Option<Relaying>,
     /// Who is told what the other end said in an ACK. Its answer goes nowhere: whoever made it would
@@ -53,6 +53,13 @@ impl Offers {
 }
 
 impl Bridge {
+    /// Remembered only where the ends need each other's word: it keeps a whole datagram alive.
+    pub(super) fn peer_says(&mut self, sdp: &Bytes) {
+        if self.maker.ends_own_media {
+            self.offers.peer = Some(sdp.clone());
+        }
+    }
+
     pub(super) fn offered(&mut self, now: Instant, from: Side, request: RequestKey, sdp: Bytes) {
         if !self.maker.ends_own_media {
             self.todo.push_back(Do::Reoffer { side: from, request, sdp });
