@@ -275,6 +275,20 @@ fn every_refusal_code_stands_in_the_api_reference() {
 }
 
 #[test]
+fn the_sdk_has_words_for_every_refusal_code() {
+    let known = read("sdk/src/gateway/codes.ts");
+    let of_calls = Refusal::ALL.iter().map(|refusal| refusal.code());
+    let codes = of_calls.chain(HandshakeRefusal::ALL.iter().map(|it| it.code()));
+    // `request.` is one rule there; silence has an ending of its own, in `ending.ts`.
+    let wrong: BTreeSet<_> = codes
+        .filter(|code| !code.starts_with("request.") && *code != "calls.no_answer")
+        .filter(|code| !known.contains(&format!("['{code}', ")))
+        .map(|code| format!("sdk/src/gateway/codes.ts: nothing about {code}"))
+        .collect();
+    none(&wrong.into_iter().collect::<Vec<_>>());
+}
+
+#[test]
 fn every_metric_of_dashboards_and_handbook_is_one_that_the_code_exports() {
     let mut exported = BTreeSet::new();
     for source in rust_sources().iter().filter(|source| !source.is_test()) {

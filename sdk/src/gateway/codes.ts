@@ -11,12 +11,14 @@ const BY_GATEWAY_CODE: ReadonlyMap<string, ErrorCode> = new Map<string, ErrorCod
   ['origin.not_allowed', 'gateway.forbidden'],
   ['handshake.subprotocol', 'gateway.protocol'],
   ['handshake.too_large', 'gateway.protocol'],
+  ['handshake.malformed', 'gateway.protocol'],
   ['handshake.rate_limited', 'gateway.rate_limited'],
   ['sessions.limit_reached', 'gateway.rate_limited'],
   ['session.rate_limited', 'gateway.rate_limited'],
   ['calls.rate_limited', 'gateway.rate_limited'],
   ['gateway.draining', 'gateway.draining'],
   ['gateway.overloaded', 'gateway.draining'],
+  ['gateway.internal', 'call.failed'],
   ['numbers.not_claimed', 'call.from_not_allowed'],
   ['calls.destination_not_allowed', 'call.destination_not_allowed'],
   ['calls.invalid_number', 'call.invalid_number'],
@@ -37,7 +39,9 @@ export function errorOfGatewayCode(
   fallback: ErrorCode,
   details: ErrorDetails = {},
 ): SautikitError {
-  const code = BY_GATEWAY_CODE.get(gatewayCode) ?? fallback;
+  // A SIP request that the gateway could not take: a mistake of this library's, not of its user's.
+  const known = gatewayCode.startsWith('request.') ? 'gateway.protocol' : undefined;
+  const code = BY_GATEWAY_CODE.get(gatewayCode) ?? known ?? fallback;
   return new SautikitError(code, { ...details, gatewayCode });
 }
 
