@@ -152,6 +152,38 @@ async fn a_lost_socket_keeps_its_call_until_the_carrier_ends_it() {
 }
 
 #[tokio::test]
+async fn a_lost_socket_whose_browser_stays_away_ends_its_calls_after_thirty_seconds() {
+    let (carrier, gateway, workspace) = world(Script::Answer, Setup::new());
+    let ringing = number(2);
+    carrier.on(&ringing, Script::Ring);
+    let mut phone = Phone::of(&gateway, &workspace).await;
+    let talking = phone.talk(&number(1)).await;
+    let early = phone.dial(&ringing).await;
+    phone.progress(&early, 180).await;
+    phone.lose();
+    let lost = Instant::now();
+    // In steps, since one wait has a deadline below what is waited for.
+    for seconds in [10, 20, 29] {
+        until("the patience with the browser", async || {
+            (lost.elapsed() > Duration::from_secs(seconds)).then_some(())
+        })
+        .await;
+    }
+    assert_eq!(carrier.count("BYE", carrier.invite_to(&number(1)).await.call_id()), 0);
+    carrier.request("BYE", carrier.invite_to(&number(1)).await.call_id()).await;
+    carrier.request("CANCEL", carrier.invite_to(&ringing).await.call_id()).await;
+    assert!(lost.elapsed() < Duration::from_secs(33));
+    let row = gateway.ended_call(&workspace, &talking.id()).await;
+    assert_eq!(
+        (&row["status"], &row["hangup_by"]),
+        (&json!("completed"), &json!("connection_lost"))
+    );
+    gateway.ended_calls(&workspace, 2).await;
+    let sums = ledger::check(&gateway.place);
+    assert_eq!((sums.answered, sums.debits, sums.open_holds), (1, 1, 0));
+}
+
+#[tokio::test]
 async fn a_browsers_new_offer_reaches_the_carrier_and_its_answer_comes_back() {
     let (carrier, gateway, workspace) = world(Script::Answer, Setup::new());
     let mut phone = Phone::of(&gateway, &workspace).await;
