@@ -25,6 +25,7 @@ const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// The carrier's loudspeaker and microphone: what it hears it says.
 struct Echo {
     port: u16,
+    socket: UdpSocket,
     heard: Arc<AtomicU64>,
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -37,6 +38,7 @@ impl Echo {
         let port = socket.local_addr().unwrap().port();
         let (heard, over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
         let (counts, ends) = (Arc::clone(&heard), Arc::clone(&over));
+        let mouth = socket.try_clone().unwrap();
         let thread = std::thread::spawn(move || {
             let mut buffer = [0; 2048];
             while !ends.load(Ordering::Relaxed) {
@@ -50,7 +52,17 @@ impl Echo {
                 }
             }
         });
-        Self { port, heard, over, thread: Some(thread) }
+        Self { port, socket: mouth, heard, over, thread: Some(thread) }
+    }
+
+    /// Says one packet of PCMA to where an offer wants it.
+    fn say(&self, offer: &str, sequence: u16) {
+        let port = offer.split("m=audio ").nth(1).and_then(|rest| rest.split(' ').next());
+        let mut packet = vec![0x80, 8, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4];
+        packet[2..4].copy_from_slice(&sequence.to_be_bytes());
+        packet[4..8].copy_from_slice(&(u32::from(sequence) * 160).to_be_bytes());
+        packet.resize(12 + 160, 0xd5);
+        self.socket.send_to(&packet, (HERE, port.unwrap().parse().unwrap())).unwrap();
     }
 
     fn heard(&self) -> u64 {
@@ -188,6 +200,30 @@ async fn silence_on_both_sides_ends_a_call_and_is_not_billed() {
     let row = gateway.ended_call(&workspace, &call.id()).await;
     assert_eq!(row["hangup_by"], json!("media_timeout"));
     assert!(row["duration_seconds"].as_i64() <= Some(2), "to the last packet: {row}");
+    assert_eq!(ledger::check(&gateway.place).debits, 1);
+}
+
+#[tokio::test]
+async fn a_caller_who_only_listens_pays_for_what_there_was_to_hear() {
+    let (crowd, echo) = (crowd(), Echo::start(false));
+    let setup =
+        Setup::new().limit("media_silence_both_seconds", 2).limit("media_silence_one_seconds", 4);
+    let (carrier, gateway, workspace) = world(Script::Answer, &echo, setup);
+    let mut phone = Phone::of(&gateway, &workspace).await;
+    // The answer is never taken: no ICE, no packet.
+    let (mut call, _peer) = dial(&mut phone, &crowd, false).await;
+    assert_eq!(phone.outcome(&mut call).await.status(), Some(200));
+    let invite = carrier.invite_to(THEIRS).await;
+    let packets = AtomicU64::new(0);
+    until("the end of the call", async || {
+        let sequence = packets.fetch_add(1, Ordering::Relaxed);
+        echo.say(&invite.body, u16::try_from(sequence).unwrap());
+        (carrier.count("BYE", invite.call_id()) > 0).then_some(())
+    })
+    .await;
+    let row = gateway.ended_call(&workspace, &call.id()).await;
+    assert_eq!(row["hangup_by"], json!("media_timeout"));
+    assert!((4..=5).contains(&row["duration_seconds"].as_i64().unwrap()), "{row}");
     assert_eq!(ledger::check(&gateway.place).debits, 1);
 }
 

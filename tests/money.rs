@@ -359,3 +359,39 @@ async fn while_the_database_is_locked_no_call_is_free_and_no_debit_is_lost() {
     gateway.ended_call(&workspace, &after.id()).await;
     assert_eq!(ledger::check(&gateway.place).debits, 2);
 }
+
+#[tokio::test]
+async fn a_kill_while_the_database_is_locked_makes_no_call_free() {
+    let carrier = Carrier::start(Script::Answer);
+    let setup = Setup::new().trunk("carrier", carrier.address(), &["+254"]);
+    let workspace = setup.place.workspace(10_000, &[OURS]);
+    let gateway = setup.start();
+    let mut phone = Phone::of(&gateway, &workspace).await;
+    let mut over = phone.talk(&number(1)).await;
+    let live = phone.talk(&number(2)).await;
+    let answered = Instant::now();
+    let lock = Lock::take(&setup.place).await;
+    let journal = setup.place.database().with_added_extension("outage");
+    let entries = || std::fs::read_to_string(&journal).map_or(0, |text| text.matches('[').count());
+    until("a sign of life that the database does not take", async || (entries() > 0).then_some(()))
+        .await;
+    let talked = answered.elapsed().as_secs();
+    let before = entries();
+    assert_eq!(phone.hang_up(&mut over).await.status(), Some(200));
+    until("the end that the database does not take", async || (entries() > before).then_some(()))
+        .await;
+    gateway.kill();
+    drop(lock);
+
+    let gateway = setup.start();
+    for call in [&over, &live] {
+        let row = gateway.ended_call(&workspace, &call.id()).await;
+        assert_eq!((&row["status"], &row["hangup_by"]), (&json!("completed"), &json!("recovered")));
+        let seconds = row["duration_seconds"].as_u64().unwrap();
+        assert!(seconds >= talked.min(4) && seconds <= answered.elapsed().as_secs() + 1, "{row}");
+        assert_eq!(row["cost_minor"], json!(5 * seconds));
+    }
+    let sums = ledger::check(&setup.place);
+    assert_eq!((sums.answered, sums.debits, sums.open_holds), (2, 2, 0));
+    assert!(!journal.exists());
+}

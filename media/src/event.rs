@@ -48,8 +48,8 @@ pub enum MediaEvent {
     /// The silence rule: end the call (`media_timeout`) and bill it to `last_packet`. Once a call.
     Silent {
         who: Silent,
-        /// When the silent leg (of both, the later one) was last heard, by RTP or RTCP; a leg never
-        /// heard since [`crate::MediaSession::talking`] counts from there.
+        /// When either leg was last heard, by RTP or RTCP, or where only the trunk is silent, the
+        /// trunk; a leg never heard since [`crate::MediaSession::talking`] counts from there.
         last_packet: Instant,
         silence: Duration,
     },

@@ -70,9 +70,11 @@ impl Silence {
         let since = self.since?;
         let (_, who) = self.verdict().filter(|(at, _)| *at <= now)?;
         let last_packet = match who {
-            Silent::One(Side::Browser) => self.browser.quiet_since(since),
             Silent::One(Side::Trunk) => self.trunk.quiet_since(since),
-            Silent::Both => self.browser.quiet_since(since).max(self.trunk.quiet_since(since)),
+            // A browser that sends nothing may hear all the same.
+            Silent::One(Side::Browser) | Silent::Both => {
+                self.browser.quiet_since(since).max(self.trunk.quiet_since(since))
+            }
         };
         // The owner ends the call; telling it again would say nothing new.
         self.limits = Limits { both: Duration::ZERO, one: Duration::ZERO };
@@ -178,6 +180,17 @@ mod tests {
             assert_eq!(watch.check(second), None);
         }
         assert_eq!(watch.check(67), Some((Silent::One(Side::Trunk), 7)));
+    }
+
+    #[test]
+    fn a_silent_browser_may_have_listened_to_the_end() {
+        let mut watch = Watch::new();
+        watch.silence.begin(watch.at(0));
+        for second in 1..60 {
+            watch.silence.heard(Side::Trunk, watch.at(second));
+            assert_eq!(watch.check(second), None);
+        }
+        assert_eq!(watch.check(60), Some((Silent::One(Side::Browser), 59)));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::error::{OpenError, StoreError};
 use crate::schema;
+use crate::writer::journal::{self, ReplayError};
 use crate::writer::{Writer, WriterTask};
 
 /// Where the database is unless `DATABASE_URL` says otherwise.
@@ -78,6 +79,9 @@ pub async fn open(url: &str, role: Role) -> Result<Store, OpenError> {
         Role::Tool => None,
     };
     place.migrate(role).await?;
+    if role == Role::Serve {
+        place.replay_journal().await?;
+    }
     // From here on a file that goes away is an error, and no reason to start an empty one.
     let place = Place { options: place.options.create_if_missing(false), file: place.file };
     let reads = SqlitePoolOptions::new()
@@ -288,6 +292,28 @@ impl Place {
             .fetch_one(connection)
             .await
             .map_err(|error| self.explain(&error))
+    }
+
+    /// Where the writer writes down what the database does not take.
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.beside("outage")
+    }
+
+    /// Brings what the last process wrote down beside the database into it.
+    async fn replay_journal(&self) -> Result<(), OpenError> {
+        let path = self.journal();
+        if !path.exists() {
+            return Ok(());
+        }
+        let mut connection = self.options.connect().await.map_err(|error| self.explain(&error))?;
+        let replayed = journal::replay(&path, &mut connection).await;
+        let closed = connection.close().await;
+        match replayed {
+            Ok(entries) => tracing::info!(entries, "the last run's outage journal was read"),
+            Err(ReplayError::Io(error)) => return Err(OpenError::Io { path, error }),
+            Err(ReplayError::Database(error)) => return Err(self.explain(&error)),
+        }
+        closed.map_err(|error| self.explain(&error))
     }
 
     fn beside(&self, what: &str) -> PathBuf {

@@ -5,6 +5,7 @@
 //! commit; an item that the database refuses fails alone.
 
 mod batch;
+pub(crate) mod journal;
 mod queue;
 mod sql;
 mod task;

@@ -79,10 +79,12 @@ fn events_until(items: &[Item], at: usize) -> Vec<&CallEvent> {
 
 /// Signs of life as the JSON array that [`sql::TALKED`] takes.
 pub(super) fn talked_json(signs: &[Talked]) -> String {
-    array(signs, 64, |json, sign| {
-        let call = sign.call.as_uuid();
-        write!(json, "[\"{:x}\",{},{}]", call.as_simple(), sign.talked_ms, sign.held)
-    })
+    array(signs, 64, |json, sign| json.write_str(&talked_line(sign)))
+}
+
+/// One sign of life, `["call in hex", milliseconds, held cents]`.
+pub(super) fn talked_line(sign: &Talked) -> String {
+    format!("[\"{:x}\",{},{}]", sign.call.as_uuid().as_simple(), sign.talked_ms, sign.held)
 }
 
 /// Ids as the JSON array that [`sql::CLEAR`] takes.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout_at;
 
-use super::{ANSWER_PATIENCE, Urgency, Write, Written, sql};
+use super::{ANSWER_PATIENCE, Talked, Urgency, Write, Written, sql};
 use crate::error::WriteError;
 
 /// While items come, the writer looks at the clock this often by itself, so that those who are in
@@ -23,6 +23,8 @@ pub(super) struct Item {
     pub(super) submitted: Instant,
     /// Its waiter was told that it failed: it must not be tried again.
     pub(super) given_up: bool,
+    /// It stands in the outage journal.
+    pub(super) journaled: bool,
 }
 
 impl Item {
@@ -121,7 +123,13 @@ impl Queue {
                 metrics::counter!("sautikit_store_queue_full_total").increment(1);
                 return Err(WriteError::QueueFull);
             }
-            state.items.push_back(Item { write, waiter, submitted, given_up: false });
+            state.items.push_back(Item {
+                write,
+                waiter,
+                submitted,
+                given_up: false,
+                journaled: false,
+            });
             if state.due.is_none_or(|earlier| due < earlier) {
                 state.due = Some(due);
             }
@@ -205,6 +213,30 @@ impl Queue {
             state.items.push_front(item);
         }
         state.due = if state.items.is_empty() { None } else { Some(Instant::now()) };
+    }
+
+    /// What must be written down while the database takes nothing, each once: how long the calls
+    /// talked that have ended, and how long live ones have so far.
+    pub(super) fn to_journal(&self) -> (Vec<Talked>, Vec<Talked>) {
+        let (mut ends, mut signs) = (Vec::new(), Vec::new());
+        for item in self.state().items.iter_mut().filter(|item| !item.journaled) {
+            match &item.write {
+                Write::Close { call, debit: Some(debit), .. } => ends.push(Talked {
+                    call: call.id,
+                    talked_ms: u64::from(call.duration_seconds.unwrap_or(0)) * 1000,
+                    held: debit.amount,
+                }),
+                Write::Talked(live) => signs.extend_from_slice(live),
+                _ => continue,
+            }
+            item.journaled = true;
+        }
+        (ends, signs)
+    }
+
+    /// Nothing waits that stands in the journal.
+    pub(super) fn is_past_the_journal(&self) -> bool {
+        self.state().items.iter().all(|item| !item.journaled)
     }
 
     /// Tells those who have waited too long.

@@ -52,6 +52,14 @@ pub(super) const TALKED: &str = "UPDATE holds SET \
            value ->> 2 AS held_minor FROM json_each(?1)) AS sign \
      WHERE holds.call_id = sign.call_id";
 
+/// What a dead process had written down beside the database: the same, of any age and order.
+pub(super) const REPLAYED: &str = "UPDATE holds SET \
+     talked_ms = max(holds.talked_ms, sign.talked_ms), \
+     amount_minor = max(holds.amount_minor, sign.held_minor) \
+     FROM (SELECT unhex(value ->> 0) AS call_id, max(value ->> 1) AS talked_ms, \
+           max(value ->> 2) AS held_minor FROM json_each(?1) GROUP BY 1) AS sign \
+     WHERE holds.call_id = sign.call_id";
+
 /// Clears away what ended calls left: a JSON array of their ids in hex.
 pub(super) const CLEAR: &str =
     "DELETE FROM holds WHERE call_id IN (SELECT unhex(value) FROM json_each(?1))";

@@ -11,6 +11,7 @@ use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 use tokio::time::{sleep, timeout_at};
 
+use super::journal::Journal;
 use super::queue::{Batch, Item, Queue};
 use super::{Write, Written, batch, sql};
 use crate::error::WriteError;
@@ -36,6 +37,7 @@ pub struct WriterTask {
 impl WriterTask {
     pub(super) fn new(place: Place, connection: SqliteConnection, queue: Arc<Queue>) -> Self {
         let task = Task {
+            journal: Journal::at(place.journal()),
             place,
             connection: Some(connection),
             queue: Arc::clone(&queue),
@@ -54,6 +56,7 @@ impl WriterTask {
             task.commit(batch).await;
             task.clear_ended(CLEAR_AT).await;
             task.queue.settle();
+            task.clear_journal();
             task.measures.queue_items.set(task.queue.len() as f64);
             task.wait_for_the_database().await;
         }
@@ -100,6 +103,7 @@ impl Measures {
 
 struct Task {
     place: Place,
+    journal: Journal,
     /// Gone after a failure that is not a lock's.
     connection: Option<SqliteConnection>,
     queue: Arc<Queue>,
@@ -310,10 +314,20 @@ impl Task {
             tracing::error!(%error, waiting = self.queue.len(), "cannot commit, trying again");
         }
         self.queue.restore(batch);
+        let (ends, signs) = self.queue.to_journal();
+        self.journal.record(&ends, &signs).await;
         self.queue.expire(now);
         sleep(self.back_off).await;
         self.queue.expire(Instant::now());
         self.back_off = (self.back_off * 2).min(BACK_OFF.1);
+    }
+
+    /// Removes the journal once everything in it is in the database.
+    fn clear_journal(&mut self) {
+        if self.journal.is_in_use() && !self.queue.is_failing() && self.queue.is_past_the_journal()
+        {
+            self.journal.clear();
+        }
     }
 
     /// After a failure whose items were all given up: asks for the lock until it is to be had, so

@@ -42,6 +42,11 @@ impl Place {
         self.directory.join("sautikit.db")
     }
 
+    /// What the writer writes down beside a database that takes nothing.
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.directory.join("sautikit.db.outage")
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("sqlite://{}?mode=rwc", self.file().display())
     }

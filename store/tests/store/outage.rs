@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use sautikit_core::ids::WorkspaceId;
-use sautikit_store::{QUEUE_MAX, Urgency, Write, WriteError, Writer, Written};
+use sautikit_core::money::Minor;
+use sautikit_store::{QUEUE_MAX, Talked, Urgency, Write, WriteError, Writer, Written};
 use tokio::time::{sleep, timeout};
 
 use crate::common::{
@@ -119,9 +120,7 @@ async fn a_tool_and_the_writer_take_turns() {
     let writer = store.start_writer().await.unwrap();
     let crediting = async {
         for n in 0..50 {
-            tool.credit(ws, sautikit_core::money::Minor::new(10), &format!("{n}"), "")
-                .await
-                .unwrap();
+            tool.credit(ws, Minor::new(10), &format!("{n}"), "").await.unwrap();
         }
     };
     let paying = async {
@@ -153,4 +152,71 @@ async fn a_database_that_takes_no_commits_is_known_until_it_is_back() {
         assert!(Instant::now() < end, "it does not notice that the database is back");
         sleep(Duration::from_millis(10)).await;
     }
+}
+
+#[tokio::test]
+async fn a_process_that_dies_during_an_outage_leaves_no_call_free() {
+    let place = Place::new();
+    let store = place.serve().await;
+    let ws = workspace(&store, 10_000).await;
+    let (writer, task) = store.open_writer().await.unwrap();
+    let running = tokio::spawn(task.run());
+    let (over, live) = (answered(ringing(ws), 500), answered(ringing(ws), 500));
+    for call in [&over, &live] {
+        now(&writer, answer(call)).await.unwrap();
+    }
+    let mut raw = place.raw().await;
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut raw).await.unwrap();
+    let close = close(&ended(over.clone(), 45));
+    let billed = |write: &Write| match write {
+        Write::Close { call, debit, .. } => {
+            (u64::from(call.duration_seconds.unwrap()) * 1000, debit.as_ref().unwrap().amount)
+        }
+        _ => unreachable!("it is a close"),
+    };
+    let (talked_ms, cost) = billed(&close);
+    writer.submit_unwatched(close, Urgency::Soon).unwrap();
+    let sign = Talked { call: live.id, talked_ms: 7_000, held: Minor::new(600) };
+    writer.submit_unwatched(Write::Talked(vec![sign]), Urgency::Soon).unwrap();
+    let journal = place.journal();
+    let written = async {
+        while std::fs::read_to_string(&journal).map_or(0, |text| text.matches('[').count()) < 2 {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), written).await.unwrap();
+    running.abort();
+    let _ = running.await;
+    drop((store, writer));
+    sqlx::query("ROLLBACK").execute(&mut raw).await.unwrap();
+    // A line that the death cut short harms no other.
+    std::fs::write(&journal, std::fs::read_to_string(&journal).unwrap() + "[\"0123").unwrap();
+
+    let store = place.serve().await;
+    let orphans = store.orphans().await.unwrap();
+    let found: Vec<_> = orphans.iter().map(|o| (o.call.id, o.talked_ms, o.held.get())).collect();
+    assert_eq!(found, [(over.id, talked_ms, 500), (live.id, 7_000, 600)]);
+    assert!(cost.get() > 0 && !journal.exists());
+}
+
+#[tokio::test]
+async fn an_outage_that_is_over_leaves_no_journal() {
+    let place = Place::new();
+    let store = place.serve().await;
+    let ws = workspace(&store, 10_000).await;
+    let writer = store.start_writer().await.unwrap();
+    let mut raw = place.raw().await;
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut raw).await.unwrap();
+    let call = answered(ringing(ws), 10);
+    let closing = writer.submit(close(&ended(call, 10)), Urgency::Soon);
+    let journal = place.journal();
+    let comes_and_goes = async |there: bool| {
+        while journal.exists() != there {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), comes_and_goes(true)).await.unwrap();
+    sqlx::query("ROLLBACK").execute(&mut raw).await.unwrap();
+    assert_eq!(closing.await, Ok(Written::Posted));
+    timeout(Duration::from_secs(10), comes_and_goes(false)).await.unwrap();
 }
