@@ -9,27 +9,23 @@ mod header;
 mod members;
 #[cfg(test)]
 mod tests;
-
-use std::fmt;
+mod token;
 
 use jsonwebtoken::{Algorithm, crypto};
 use sautikit_core::cause::HandshakeRefusal;
 use sautikit_core::token::{Claims, ISSUER};
-use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
 use crate::base64url;
 use crate::keys::{KeyId, Keys};
+
+pub use token::{Token, from_authorization};
 
 /// Four times what the longest token of this gateway takes.
 pub const TOKEN_MAX_BYTES: usize = 8 * 1024;
 
 /// `{"alg":"HS256","typ":"JWT"}`, in this order, which is why the crate's own header is not used.
 const HEADER: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9";
-
-/// A token as a client sent it. Never printed.
-#[derive(Clone)]
-pub struct Token(SecretString);
 
 /// A token that this gateway signed, in the right shape; its times are not judged yet.
 #[derive(Clone, Debug)]
@@ -71,43 +67,6 @@ impl BearerError {
             Self::Claims(_) => "claims",
         }
     }
-}
-
-impl Token {
-    #[must_use]
-    pub fn new(text: &str) -> Self {
-        Self(text.into())
-    }
-
-    /// The token of an `Authorization` value, of HTTP or of SIP (RFC 8898), where its scheme is
-    /// Bearer.
-    #[must_use]
-    pub fn from_authorization(value: &str) -> Option<Self> {
-        from_authorization(value).map(Self::new)
-    }
-
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        self.0.expose_secret()
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(…)")
-    }
-}
-
-/// What follows `Bearer` (in any case) in an `Authorization` value; `None` for another scheme and
-/// for what is no single word.
-#[must_use]
-pub fn from_authorization(value: &str) -> Option<&str> {
-    let (scheme, token) = value.trim_ascii().split_once(' ')?;
-    let token = token.trim_ascii();
-    let fits = scheme.eq_ignore_ascii_case("bearer")
-        && !token.is_empty()
-        && token.bytes().all(|byte| byte.is_ascii_graphic());
-    fits.then_some(token)
 }
 
 /// Signs a token with the active key: `iss`, `sub`, `iat`, `exp` in this order, then the claims
