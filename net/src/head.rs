@@ -164,22 +164,22 @@ impl Head {
     /// The first value of a header; `name` in any case. A value that is no UTF-8 counts as absent.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        let named = |field: &Range<usize>| {
-            self.text(field).is_some_and(|field| field.eq_ignore_ascii_case(name))
-        };
-        let (_, value) = self.headers.iter().find(|(field, _)| named(field))?;
-        self.text(value).map(str::trim_ascii)
+        self.lines(name).flatten().next()
     }
 
-    /// Every value of a header, in order.
+    /// Every value of a header, in order; one that is no UTF-8 counts as absent.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.lines(name).flatten()
+    }
+
+    /// The value of each line of a header; `None` for one that is no UTF-8.
+    fn lines<'a>(&'a self, name: &str) -> impl Iterator<Item = Option<&'a str>> {
         self.headers
             .iter()
             .filter(move |(field, _)| {
                 self.text(field).is_some_and(|field| field.eq_ignore_ascii_case(name))
             })
-            .filter_map(|(_, value)| self.text(value))
-            .map(str::trim_ascii)
+            .map(|(_, value)| self.text(value).map(str::trim_ascii))
     }
 
     /// The members of a comma-separated header, over all its lines.
@@ -213,13 +213,13 @@ impl Head {
         self.members("sec-websocket-protocol").any(|offered| offered == "sip")
     }
 
-    /// The page's origin; `None` where no browser speaks. More than one is no browser's either and
-    /// gives a value that no allow-list holds.
+    /// The page's origin; `None` where no browser speaks. More than one, or one that is no text, is
+    /// no browser's either and gives a value that no allow-list holds.
     #[must_use]
     pub fn origin(&self) -> Option<&str> {
-        let mut values = self.values("origin");
-        let first = values.next()?;
-        Some(if values.next().is_some() { "" } else { first })
+        let mut lines = self.lines("origin");
+        let first = lines.next()?;
+        Some(if lines.next().is_some() { "" } else { first.unwrap_or_default() })
     }
 
     /// The token: of `?token=`, else of `Authorization: Bearer`, else of the subprotocol

@@ -84,6 +84,17 @@ async fn a_second_origin_matches_no_allow_list() {
 }
 
 #[tokio::test]
+async fn a_header_that_is_no_text_is_absent_but_an_origin_is_nobodys() {
+    let mut bytes = handshake("/", "X: _\r\nX: b\r\nOrigin: _\r\n").into_bytes();
+    for byte in bytes.iter_mut().filter(|byte| **byte == b'_') {
+        *byte = 0xff;
+    }
+    let head = head_of(&bytes).await.unwrap();
+    assert_eq!(head.header("x"), Some("b"));
+    assert_eq!(head.origin(), Some(""), "no allow-list holds it, and absence would pass one");
+}
+
+#[tokio::test]
 async fn what_follows_the_head_is_kept_for_the_web_socket() {
     let mut bytes = handshake("/", "").into_bytes();
     bytes.extend([0x81, 0x80, 1, 2, 3, 4]);
