@@ -76,6 +76,10 @@ impl<'a> Section<'a> {
     /// `audio 49170/2 RTP/AVP 0 8 101`
     fn new(value: &'a str) -> Result<Self, SdpError> {
         const BAD: SdpError = SdpError::Line('m');
+        // An answer repeats these words.
+        if value.bytes().any(|byte| !byte.is_ascii_graphic() && !byte.is_ascii_whitespace()) {
+            return Err(BAD);
+        }
         let mut words = value.split_ascii_whitespace();
         let kind = words.next().ok_or(BAD)?;
         let ports = words.next().ok_or(BAD)?;
@@ -161,7 +165,7 @@ fn connection(value: &str) -> Result<&str, SdpError> {
     let mut words = value.split_ascii_whitespace();
     match (words.next(), words.next(), words.next()) {
         (Some("IN"), Some("IP4" | "IP6"), Some(address)) => {
-            Ok(address.split('/').next().unwrap_or_default())
+            address.split('/').next().filter(|host| !host.is_empty()).ok_or(BAD)
         }
         _ => Err(BAD),
     }

@@ -195,3 +195,23 @@ fn what_breaks_the_grammar_or_a_limit_is_refused() {
         assert_eq!(Sdp::parse(text.as_bytes()), Err(SdpError::TooLarge));
     }
 }
+
+#[test]
+fn a_section_line_with_a_control_character_never_reaches_an_answer() {
+    for section in ["audio\0", "vi\u{1}deo", "video\u{7f}", "v\u{e9}deo"] {
+        let text = format!("v=0\r\nm={section} 4000 RTP/AVP 0\r\n");
+        assert_eq!(Sdp::parse(text.as_bytes()), Err(SdpError::Line('m')), "{section:?}");
+    }
+    for line in ["m=video 4000 RTP\0/AVP 0", "m=x 1 y/z \0"] {
+        let text = format!("v=0\r\n{line}\r\n");
+        assert_eq!(Sdp::parse(text.as_bytes()), Err(SdpError::Line('m')), "{line:?}");
+    }
+}
+
+#[test]
+fn an_address_line_has_an_address() {
+    for line in ["c=IN IP4 /127", "c=IN IP6 /", "c=IN IP4"] {
+        let text = format!("v=0\r\n{line}\r\n");
+        assert_eq!(Sdp::parse(text.as_bytes()), Err(SdpError::Line('c')), "{line:?}");
+    }
+}
