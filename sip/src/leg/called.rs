@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::config::{LegConfig, OutgoingInvite, Own};
 use super::offer::Session;
-use super::outside::{InvitePurpose, Purpose};
+use super::outside::{CLIENTS_MAX, InvitePurpose, Purpose};
 use super::print::Draft;
 use super::{Bytes, Event, Hop, Leg, Message, Method, Phase, Text};
 use crate::dialog::Dialog;
@@ -160,6 +160,10 @@ impl Leg {
             let Some(early) = early else { return };
             // Out of order or repeated: the PRACK that is owed is under way already (RFC 3262 section 4).
             if early.rseq.is_some_and(|last| Some(rseq) != last.checked_add(1)) {
+                return;
+            }
+            // Without its PRACK it is repeated, and taken when there is room.
+            if self.clients.len() >= CLIENTS_MAX {
                 return;
             }
             early.rseq = Some(rseq);

@@ -61,6 +61,7 @@ impl Leg {
     /// Sends BYE. What the owner still has to answer is refused.
     pub(super) fn leave(&mut self, now: Instant, dialog: Dialog, reason: Option<&str>) {
         self.refuse_pending(now);
+        self.wait_for_reinvites(now);
         self.unacked.clear();
         let mut draft = Draft::bare(dialog.clone(), Method::Bye);
         if let Some(reason) = reason {
@@ -93,6 +94,7 @@ impl Leg {
             Phase::Ringing(_) => self.caller_left_early(now, request),
             Phase::Talking(_) => {
                 self.refuse_pending(now);
+                self.wait_for_reinvites(now);
                 self.unacked.clear();
                 self.over(Event::Bye { reason: reason_of(request) });
             }

@@ -16,6 +16,9 @@ const OFFER_TRIES_MAX: u8 = 5;
 /// A re-INVITE that takes longer than this gets a 100 (RFC 3261 section 17.2.1).
 const TRYING_AFTER: Duration = Duration::from_millis(200);
 
+/// INVITEs of one peer that are kept, for 32 s each: a sane one sends the next when the last is done.
+const INVITES_IN_MAX: usize = 16;
+
 /// A conversation.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -214,6 +217,10 @@ impl Leg {
     }
 
     pub(super) fn handle_reinvite(&mut self, now: Instant, request: Message, hop: Hop) {
+        if self.invites_in.len() >= INVITES_IN_MAX {
+            let retry = self.retry_after();
+            return self.answer_at_once(now, &request, &hop, 500, &[retry]);
+        }
         let too_short = refresh::asked(&request).is_some_and(|(seconds, _)| seconds < LEAST);
         let delayed_open = self.unacked.iter().any(|unacked| unacked.offers);
         let verdict = match &self.phase {

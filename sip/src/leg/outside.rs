@@ -11,8 +11,8 @@ use crate::transaction::client_invite::Heard as HeardInvite;
 use crate::transaction::client_non_invite::Heard;
 use crate::transaction::{ClientInvite, ClientNonInvite};
 
-/// Requests of ours in one dialog at once; more is an owner that floods.
-const CLIENTS_MAX: usize = 32;
+/// Requests of ours at once; more is an owner that floods, or a peer that wants a PRACK for each of too many.
+pub(super) const CLIENTS_MAX: usize = 32;
 /// How long an INVITE may ring without a sign of life: RFC 3261's timer C.
 pub(super) const RING_MAX: Duration = Duration::from_secs(181);
 
@@ -200,8 +200,11 @@ impl Leg {
         match heard {
             HeardInvite::Stray => {}
             HeardInvite::Provisional => {
-                // A CANCEL on its way keeps the shorter wait.
-                if !self.is_cancelled() {
+                let ended = matches!(self.phase, Phase::Leaving(_) | Phase::Over);
+                // A CANCEL on its way keeps the shorter wait, and so does the end of the call.
+                if ended {
+                    self.invites_out[index].give_up.get_or_insert(now + GIVE_UP);
+                } else if !self.is_cancelled() {
                     self.invites_out[index].give_up = Some(now + RING_MAX);
                 }
                 if self.invites_out[index].purpose == InvitePurpose::Initial {
@@ -369,6 +372,15 @@ impl Leg {
                     }
                     Due::GaveUp(_) => {}
                 }
+            }
+        }
+    }
+
+    /// The call is over, and a re-INVITE with it: whoever lets it proceed holds nothing of ours for minutes.
+    pub(super) fn wait_for_reinvites(&mut self, now: Instant) {
+        for invite in &mut self.invites_out {
+            if invite.purpose != InvitePurpose::Initial && invite.machine.is_proceeding() {
+                invite.give_up = Some(now + GIVE_UP);
             }
         }
     }

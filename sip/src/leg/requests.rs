@@ -155,7 +155,8 @@ impl Leg {
     pub(super) fn keep(&mut self, now: Instant, request: &Message, hop: &Hop) -> RequestKey {
         if self.servers.len() >= SERVERS_MAX {
             let answered = self.servers.iter().position(|server| !server.machine.is_pending());
-            self.servers.remove(answered.unwrap_or(0));
+            let gone = self.servers.remove(answered.unwrap_or(0));
+            self.offer_done(gone.request_key);
         }
         let request_key = self.new_key();
         self.servers.reserve_exact(1);

@@ -1,6 +1,7 @@
 //! Legs against each other over a virtual network, and against hand-made peers, in virtual time.
 
 mod calls;
+mod floods;
 mod network;
 mod offers;
 mod races;

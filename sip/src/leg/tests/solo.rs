@@ -134,6 +134,10 @@ impl Solo {
         message
     }
 
+    pub(super) fn has_sent(&self) -> bool {
+        !self.sent.is_empty()
+    }
+
     pub(super) fn assert_quiet(&self) {
         assert!(self.sent.is_empty(), "{:?}", self.sent);
     }
