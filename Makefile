@@ -1,7 +1,7 @@
 # `make demo` to try it, `make test` to check it. Each target may be run alone.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test install pages build release fmt clean
+.PHONY: help demo test fuzz install pages build release fmt clean
 
 help: ## What there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -12,6 +12,9 @@ demo: pages ## Build all and start a gateway, a simulated carrier and a page wit
 
 test: ## Everything: format, lints, Rust tests, SDK tests, browser tests
 	@scripts/test.sh
+
+fuzz: ## Search for what breaks reader, SDP, handshake, transactions and legs, a minute each
+	@scripts/fuzz.sh
 
 install: ## What building and testing need, where it is missing
 	@scripts/install.sh
@@ -27,6 +30,7 @@ release: pages ## An optimised build with the pages in it
 
 fmt: ## Format Rust, TypeScript and the rest
 	cargo fmt --all
+	cargo fmt --manifest-path fuzz/Cargo.toml
 	npm run --silent format
 
 clean: ## Remove what was built (not ./data)

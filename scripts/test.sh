@@ -16,7 +16,8 @@ failed=0
 started=$SECONDS
 
 # Adds what the runner's closing lines say to the totals: cargo's "test result: ok. 3 passed; 0
-# failed", vitest's "Tests  3 passed (3)", and node's "# pass 3" or "ℹ pass 3".
+# failed", vitest's "Tests  3 passed (3)", node's "# pass 3" or "ℹ pass 3", and one for each target
+# of the fuzzers.
 count() {
     local clean sums
     clean=$(sed 's/\x1b\[[0-9;]*m//g' "$log")
@@ -25,6 +26,8 @@ count() {
         /^ *Tests  / { for (i = 1; i < NF; i++) { if ($(i+1) == "passed") p += $i; if ($(i+1) == "failed") f += $i } }
         /^(#|ℹ) pass [0-9]+$/ { p += $3 }
         /^(#|ℹ) fail [0-9]+$/ { f += $3 }
+        /^fuzz [a-z]+: held$/ { p += 1 }
+        /^fuzz [a-z]+: BROKEN/ { f += 1 }
         END { print p + 0, f + 0 }')
     passed=$((passed + ${sums% *}))
     failed=$((failed + ${sums#* }))
@@ -49,11 +52,13 @@ step() {
 
 step "tools" scripts/install.sh
 step "format" cargo fmt --all --check
+step "format of the fuzzers" cargo fmt --manifest-path fuzz/Cargo.toml --check
 step "lint of the pages" npm run --silent lint
 step "build of the pages" npm run --silent build
 step "tests of the pages" npm run --silent test
 step "lint" cargo clippy --workspace --all-targets --locked -- -D warnings
 step "tests" cargo test --workspace --locked
+step "fuzzers" scripts/fuzz.sh --short
 step "build" cargo build --workspace --locked
 step "browser" npm run --silent test:browser
 printf '\nall of it took %d s\n' $((SECONDS - started))

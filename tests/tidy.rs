@@ -67,7 +67,7 @@ const NAMED_BY: [(&str, &[&str]); 24] = [
     ("hickory_resolver", &["net/"]),
     ("sqlx", &["store/"]),
     ("str0m", &["media/"]),
-    ("tokio", &["actors/", "loadtest/", "media/", "net/", "src/", "store/", "tests/"]),
+    ("tokio", &["actors/", "fuzz/", "loadtest/", "media/", "net/", "src/", "store/", "tests/"]),
     ("tokio_tungstenite", &["net/"]),
     ("toml", &["src/", "loadtest/"]),
     ("tower_http", &["actors/"]),
@@ -403,6 +403,28 @@ fn no_file_names_a_place_on_somebodys_machine() {
 }
 
 #[test]
+fn what_is_fuzzed_is_what_is_shipped() {
+    let versions = |path: &str| {
+        let lock: toml::Table = read(path).parse().expect("a lock file is TOML");
+        let mut versions: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for package in lock["package"].as_array().unwrap() {
+            let text = |key: &str| package[key].as_str().unwrap().to_owned();
+            versions.entry(text("name")).or_default().insert(text("version"));
+        }
+        versions
+    };
+    let shipped = versions("Cargo.lock");
+    let mut wrong = Vec::new();
+    for (name, fuzzed) in versions("fuzz/Cargo.lock") {
+        let others = shipped.get(&name).filter(|shipped| !fuzzed.is_subset(shipped));
+        if let Some(shipped) = others {
+            wrong.push(format!("{name}: fuzz/Cargo.lock has {fuzzed:?}, Cargo.lock {shipped:?}"));
+        }
+    }
+    none(&wrong);
+}
+
+#[test]
 fn deny_toml_bans_what_this_test_bans() {
     let deny = read("deny.toml");
     let parsed: toml::Table = deny.parse().expect("deny.toml is TOML");
@@ -578,7 +600,8 @@ fn read(path: &str) -> String {
 /// The repository's files with one of the endings (all where none is named), as paths from the
 /// root, without what is built or fetched.
 fn files(endings: &[&str]) -> Vec<String> {
-    const SKIPPED: [&str; 6] = [".git", "target", "node_modules", "dist", "data", "test-results"];
+    const SKIPPED: [&str; 8] =
+        [".git", "artifacts", "corpus", "data", "dist", "node_modules", "target", "test-results"];
     fn walk(folder: &Path, endings: &[&str], found: &mut Vec<String>) {
         for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
             let path = entry.path();

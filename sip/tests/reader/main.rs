@@ -8,6 +8,7 @@ mod framing;
 mod identity;
 mod ipv6;
 mod properties;
+mod seeds;
 mod torture;
 
 use bytes::Bytes;
