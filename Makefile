@@ -10,7 +10,7 @@ demo: pages ## Build all and start a gateway, a simulated carrier and a page wit
 	cargo build --locked --package sautikit-gateway --package sautikit-loadtest
 	exec $${CARGO_TARGET_DIR:-target}/debug/sautikit-gateway demo
 
-test: ## Everything: format, lints, Rust tests, SDK tests, browser tests
+test: ## Everything: format, lints, Rust tests, fuzzing, SDK tests, browser tests
 	@scripts/test.sh
 
 fuzz: ## Search for what breaks reader, SDP, handshake, transactions and legs, a minute each
