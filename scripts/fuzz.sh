@@ -53,7 +53,7 @@ for target in "${targets[@]}"; do
     [ -f "fuzz/dictionaries/$name" ] && words=(-dict="fuzz/dictionaries/$name")
     # 5 s for one input, or 512 MiB, is a find too.
     if "$built/$host/release/$name" "${folders[@]}" "${search[@]}" "${words[@]}" -max_len="${target#*:}" \
-        -max_total_time="$seconds" -timeout=5 -rss_limit_mb=512 -print_funcs=0 \
+        -max_total_time="$seconds" -timeout=5 -rss_limit_mb=512 -print_funcs=0 -len_control=20 \
         -artifact_prefix="fuzz/artifacts/$name/" >"$scratch/log" 2>&1; then
         grep DONE "$scratch/log" || true
         printf 'fuzz %s: held\n' "$name"

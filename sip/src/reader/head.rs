@@ -45,10 +45,11 @@ impl Head {
         let Some((start_line, start_fault)) = start_line(&first) else { return Ok(None) };
         let mut fault = first_fault.or(start_fault);
         let mut headers = Headers::with_capacity(24);
-        for line in lines {
+        for (before, line) in lines.enumerate() {
             let (line, line_fault) = line?;
             fault = fault.or(line_fault);
-            if headers.len() >= SIP_HEADERS_MAX {
+            // Torn lines count too: 64 KiB of them are not to be looked at one by one.
+            if before >= SIP_HEADERS_MAX {
                 fault = fault.or(Some(Fault::too_large("Too many headers")));
                 break;
             }

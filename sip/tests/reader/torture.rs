@@ -160,6 +160,8 @@ fn long_values_within_the_limits_are_read_and_beyond_them_answered_513() {
     let accept_lines = |count| "\nAccept: text/plain".repeat(count);
     accept(&wire(&head(&lines(1), &accept_lines(94)), ""));
     assert_eq!(status(&wire(&head(&lines(1), &accept_lines(95)), "")), 513);
+    // The first thing that is wrong is what is answered, and nothing behind the limit is looked at.
+    assert_eq!(status(&wire(&head(&lines(1), &"\n:".repeat(9000)), "")), 400);
     let folded = format!("\nSubject: {}", "x\n y".repeat(5000));
     assert_eq!(status(&wire(&head(&lines(1), &folded), "")), 513);
 }
