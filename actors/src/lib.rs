@@ -13,6 +13,7 @@
 
 mod admit;
 mod call;
+mod census;
 mod connection;
 mod edge;
 mod gateway;

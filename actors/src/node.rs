@@ -19,6 +19,7 @@ use sautikit_net::origin::Origins;
 use sautikit_net::udp;
 use sautikit_store::{Directory, Store, Writer};
 
+use crate::census::Census;
 use crate::edge::Edge;
 use crate::router::Router;
 use crate::trunk::Trunk;
@@ -62,6 +63,7 @@ pub(crate) struct Node {
     keys: RwLock<Arc<Keys>>,
     pub(crate) directory: RwLock<Arc<Directory>>,
     pub(crate) router: Router,
+    pub(crate) census: Census,
     pub(crate) edge: Arc<Edge>,
     admission: Mutex<Admission>,
     pub(crate) store: Store,
@@ -100,6 +102,7 @@ impl Node {
             keys: RwLock::new(Arc::new(parts.keys)),
             directory: RwLock::new(Arc::new(parts.directory)),
             router: Router::default(),
+            census: Census::default(),
             store: parts.store,
             writer: parts.writer,
             media: parts.media,

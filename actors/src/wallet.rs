@@ -14,6 +14,7 @@ use sautikit_core::wallet::{ExtendOutcome, HoldOutcome, PostOutcome, ReleaseOutc
 use sautikit_store::{Urgency, Write, WriteError, Written};
 
 use crate::call::{Close, Commit};
+use crate::census::{Counted, Kind};
 use crate::node::Node;
 
 /// How long a caller of this actor waits before it takes the outcome for unknown.
@@ -70,11 +71,21 @@ pub(crate) struct WalletActor {
     submitted: u64,
     /// Calls whose hold waits for a reading of the ledger; true once they were released meanwhile.
     reading: HashMap<CallId, bool>,
+    holds: Counted,
+    _counted: Counted,
 }
 
 impl WalletActor {
     pub(crate) fn new(node: Arc<Node>, workspace: WorkspaceId) -> Self {
-        Self { node, workspace, wallet: None, submitted: 0, reading: HashMap::new() }
+        Self {
+            holds: node.census.holds_of_wallet(),
+            _counted: node.census.enter(Kind::Wallet),
+            node,
+            workspace,
+            wallet: None,
+            submitted: 0,
+            reading: HashMap::new(),
+        }
     }
 
     /// The balance as the ledger has it after all that was submitted so far. The writer keeps the
@@ -99,7 +110,9 @@ impl WalletActor {
 
     fn hold(&mut self, call: CallId, amount: Minor) -> HoldAnswer {
         let Some(wallet) = &mut self.wallet else { return HoldAnswer::Unavailable };
-        match wallet.hold(call, amount) {
+        let outcome = wallet.hold(call, amount);
+        self.holds.set(wallet.holds_len());
+        match outcome {
             HoldOutcome::Created | HoldOutcome::Exists => HoldAnswer::Held(amount),
             HoldOutcome::Insufficient => HoldAnswer::Insufficient,
             refused => {
@@ -246,6 +259,7 @@ impl Handler<End> for WalletActor {
                     }
                 }
             }
+            self.holds.set(wallet.holds_len());
         }
         let write = Write::Close { call: Box::new(row), debit, events };
         let receipt = self.node.writer.submit(write, Urgency::Soon);
@@ -262,6 +276,7 @@ impl Handler<Release> for WalletActor {
         }
         if let Some(wallet) = &mut self.wallet {
             wallet.release(call);
+            self.holds.set(wallet.holds_len());
         }
     }
 }

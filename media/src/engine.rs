@@ -133,6 +133,17 @@ impl Engine {
             Self::Bypass => None,
         }
     }
+
+    /// How many pairs of trunk ports calls have now.
+    #[must_use]
+    pub fn port_pairs_leased(&self) -> usize {
+        match self {
+            Self::Embedded(embedded) => {
+                embedded.0.ports.lock().unwrap_or_else(PoisonError::into_inner).leased()
+            }
+            Self::Bypass => 0,
+        }
+    }
 }
 
 impl Embedded {

@@ -12,19 +12,25 @@ pub(crate) const QUARANTINE: Duration = Duration::from_secs(10);
 pub(crate) struct Ports {
     free: Vec<u16>,
     resting: VecDeque<(Instant, u16)>,
+    leased: usize,
 }
 
 impl Ports {
     pub(crate) fn new(range: &RangeInclusive<u16>) -> Self {
         let last = *range.end();
-        let free =
+        let free: Vec<u16> =
             range.clone().filter(|port| *port != 0 && port % 2 == 0 && *port < last).collect();
-        Self { free, resting: VecDeque::new() }
+        Self { free, resting: VecDeque::new(), leased: 0 }
     }
 
     /// How many pairs there are, free or resting.
     pub(crate) fn len(&self) -> usize {
         self.free.len() + self.resting.len()
+    }
+
+    /// How many pairs calls have now; those that rest are nobody's.
+    pub(crate) const fn leased(&self) -> usize {
+        self.leased
     }
 
     /// Takes the pair that `pick`, a random number, falls on.
@@ -38,11 +44,13 @@ impl Ports {
         }
         let count = u64::try_from(self.free.len()).ok()?;
         let index = usize::try_from(pick.checked_rem(count)?).ok()?;
+        self.leased += 1;
         Some(self.free.swap_remove(index))
     }
 
     /// Gives a pair back; it can be leased again after [`QUARANTINE`].
     pub(crate) fn release(&mut self, now: Instant, port: u16) {
+        self.leased -= 1;
         self.resting.push_back((now + QUARANTINE, port));
     }
 }
@@ -68,8 +76,9 @@ mod tests {
         let mut ports = Ports::new(&(20_000..=20_001));
         let now = Instant::now();
         let port = ports.lease(now, 5).unwrap();
+        assert_eq!(ports.leased(), 1);
         ports.release(now, port);
-        assert_eq!(ports.lease(now, 5), None);
+        assert_eq!((ports.leased(), ports.lease(now, 5)), (0, None));
         assert_eq!(ports.lease(now + QUARANTINE - Duration::from_millis(1), 5), None);
         assert_eq!(ports.lease(now + QUARANTINE, 5), Some(port));
     }

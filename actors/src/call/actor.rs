@@ -22,6 +22,7 @@ use super::plan::Plan;
 use super::queue::{CallInbox, CallInput, CallQueue};
 use super::shortfall::cost_what_is_left;
 use crate::admit::CallPermit;
+use crate::census::{Counted, Kind};
 use crate::connection::{CallEnded, CallOver, ConnectionActor};
 use crate::node::Node;
 use crate::router::{TalkingSince, TrunkLeg};
@@ -55,6 +56,7 @@ pub(crate) struct CallActor {
     /// The media's evidence is being asked for.
     asking_evidence: bool,
     broken: bool,
+    _counted: Counted,
 }
 
 impl CallActor {
@@ -64,6 +66,7 @@ impl CallActor {
         let overflowed = Arc::clone(&seat.inbox.overflowed);
         seat.node.router.add_call(plan.id, plan.workspace, seat.queue.clone());
         let actor = Self {
+            _counted: seat.node.census.enter(Kind::Call),
             bridge: Bridge::new(plan, maker, now),
             node: seat.node,
             outbox: seat.outbox,

@@ -33,6 +33,7 @@ use crate::admit::admit;
 use crate::call::{
     CallActor, CallInput, CallQueue, CallSeat, call_queue, offer_to_call, refusal_headers,
 };
+use crate::census::{Counted, Kind};
 use crate::edge::Newcomer;
 use crate::node::{Node, wall_now};
 use crate::router::LiveSession;
@@ -98,6 +99,7 @@ pub(crate) struct ConnectionActor {
     node: Arc<Node>,
     stage: Stage,
     armed: Option<(Instant, SpawnHandle)>,
+    _counted: Counted,
 }
 
 impl ConnectionActor {
@@ -109,7 +111,9 @@ impl ConnectionActor {
         newcomer: Newcomer,
     ) -> Self {
         let arriving = Arriving { stream, head, peer, newcomer };
-        Self { node, stage: Stage::Arriving(Box::new(arriving)), armed: None }
+        let counted = node.census.enter(Kind::Connection);
+        let stage = Stage::Arriving(Box::new(arriving));
+        Self { node, stage, armed: None, _counted: counted }
     }
 
     /// Decides the handshake; what is refused is answered and counted once.
