@@ -7,18 +7,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Connection,
+    /// Of a call under way.
     Call,
+    /// Of a call that is over, and whose legs answer for 32 s what their peers repeat.
+    EndedCall,
     Wallet,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 3] = [Self::Connection, Self::Call, Self::Wallet];
+    pub(crate) const ALL: [Self; 4] = [Self::Connection, Self::Call, Self::EndedCall, Self::Wallet];
 
     /// As the metric names it.
     pub(crate) const fn label(self) -> &'static str {
         match self {
             Self::Connection => "connection",
             Self::Call => "call",
+            Self::EndedCall => "ended_call",
             Self::Wallet => "wallet",
         }
     }
@@ -63,7 +67,8 @@ impl Census {
         match kind {
             Kind::Connection => &self.actors[0],
             Kind::Call => &self.actors[1],
-            Kind::Wallet => &self.actors[2],
+            Kind::EndedCall => &self.actors[2],
+            Kind::Wallet => &self.actors[3],
         }
     }
 }

@@ -56,7 +56,7 @@ pub(crate) struct CallActor {
     /// The media's evidence is being asked for.
     asking_evidence: bool,
     broken: bool,
-    _counted: Counted,
+    counted: Counted,
 }
 
 impl CallActor {
@@ -66,7 +66,7 @@ impl CallActor {
         let overflowed = Arc::clone(&seat.inbox.overflowed);
         seat.node.router.add_call(plan.id, plan.workspace, seat.queue.clone());
         let actor = Self {
-            _counted: seat.node.census.enter(Kind::Call),
+            counted: seat.node.census.enter(Kind::Call),
             bridge: Bridge::new(plan, maker, now),
             node: seat.node,
             outbox: seat.outbox,
@@ -265,6 +265,7 @@ impl CallActor {
     /// what their peers ask for again.
     fn end_live(&mut self) {
         if self.permit.take().is_some() {
+            self.counted = self.node.census.enter(Kind::EndedCall);
             self.session.do_send(CallEnded);
         }
     }
