@@ -1,47 +1,62 @@
-//! Many simulated browsers: sessions that register and stay, and calls at a fixed rate, SIP only.
+//! Many simulated browsers: sessions that register and stay, and calls at a planned rate, with or
+//! without audio; and the proof that everybody's books of them agree.
 //!
 //! The loop is open: which call begins when is fixed before the first one, and every latency counts
 //! from the intended time, so a gateway that stalls cannot hide it by slowing its load.
 
 mod alarm;
+mod api;
+mod audio;
+mod books;
 mod browser;
 mod called;
+mod connecting;
+mod exchange;
+mod gauges;
+mod hold;
 mod load;
 mod process;
+mod proof;
 mod report;
 mod schedule;
+mod seen;
 mod sessions;
 mod settings;
+mod stop;
 mod tally;
 mod tokens;
+mod view;
+mod watch;
+mod witnesses;
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
 use tokio::task::LocalSet;
 
 pub use called::{Called, CalledError};
+pub use connecting::Connecting;
+pub use exchange::ExchangeError;
+pub use hold::SessionSettings;
 pub use settings::Settings;
 pub use tokens::SourceError;
 
 use alarm::Alarm;
-use load::{Load, Plan};
-use process::usage;
-use report::{CallReport, Memory, Report, Sample, SessionReport, Window};
-use schedule::Schedule;
-use sessions::{Hub, Opening, open_all};
-use tally::Tally;
+use audio::{Audio, judge};
+use connecting::check_process;
+use load::Load;
+use report::{CallReport, CarrierReport, Memory, Report, Sample, SessionReport};
+use sessions::{Gate, Hub, Opened, Opening, newcomers, open_all};
+use stop::Stop;
+use view::View;
+use watch::Watching;
+use witnesses::{Verdict, Witnesses};
 
-/// How often progress is shown and the end is looked for.
-const TICK: Duration = Duration::from_millis(200);
 /// From the last session's opening to the first call.
 const SETTLE: Duration = Duration::from_millis(300);
-/// After the first calls were hung up, the load is steady.
-const STEADY_AFTER: Duration = Duration::from_secs(1);
-/// A steady part shorter than this says nothing; then the whole run counts.
-const STEADY_MIN: Duration = Duration::from_secs(2);
 
 /// Why the load could not be run.
 #[derive(Debug, thiserror::Error)]
@@ -52,74 +67,128 @@ pub enum CallsError {
     Process { pid: u32, source: io::Error },
     #[error("no session could be opened:{}", list(.0))]
     NoSession(BTreeMap<String, u64>),
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
+    #[error(
+        "--to has {there} numbers for {wanted} calls, and the records of a call are matched by its \
+         number: leave more digits open"
+    )]
+    Numbers { wanted: u64, there: u64 },
+    #[error("--reconnect-at lies after the end of --duration")]
+    ReconnectTooLate,
+    #[error("the proof: {0}")]
+    Books(String),
+    #[error("--admin: {0}")]
+    Admin(String),
     #[error("--report: {0}")]
     Report(io::Error),
+    #[error("ended before the end")]
+    Interrupted,
     #[error("{0}")]
     Io(#[from] io::Error),
+}
+
+impl CallsError {
+    fn books(error: books::BooksError) -> Self {
+        Self::Books(error.to_string())
+    }
+
+    fn admin(error: api::HttpError) -> Self {
+        Self::Admin(error.to_string())
+    }
 }
 
 fn list(reasons: &BTreeMap<String, u64>) -> String {
     reasons.iter().map(|(reason, count)| format!(" {count} × {reason};")).collect()
 }
 
-/// Runs the load and prints its report. False where a session or a call ended as it should not.
+/// A number of the command line within 0 and a bound.
+fn between(text: &str, most: f64) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| "is no number".to_owned())?;
+    if (0.0..=most).contains(&value) {
+        Ok(value)
+    } else {
+        Err(format!("is not within 0 and {most}"))
+    }
+}
+
+/// Runs the calls and prints their report. False where a session or a call ended as it should not,
+/// or where the books do not agree.
 ///
 /// # Errors
 ///
 /// [`CallsError`].
 pub fn run(settings: &Settings) -> Result<bool, CallsError> {
+    let stop = Stop::default();
+    report(drive(settings, &stop), &stop, settings.connecting.report.as_deref())
+}
+
+/// Holds the sessions and prints their report. False where one ended as it should not.
+///
+/// # Errors
+///
+/// [`CallsError`].
+pub fn run_sessions(settings: &SessionSettings) -> Result<bool, CallsError> {
+    let stop = Stop::default();
+    report(hold::drive(settings, &stop), &stop, settings.connecting.report.as_deref())
+}
+
+fn report(
+    drive: impl Future<Output = Result<Report, CallsError>>,
+    stop: &Stop,
+    path: Option<&Path>,
+) -> Result<bool, CallsError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let report = runtime.block_on(LocalSet::new().run_until(drive(settings)))?;
+    let report = runtime.block_on(LocalSet::new().run_until(async {
+        tokio::select! {
+            report = drive => report,
+            stopped = stop.watch() => stopped.map_err(CallsError::Io).and(Err(CallsError::Interrupted)),
+        }
+    }))?;
     print!("{report}");
-    if let Some(path) = &settings.report {
+    if let Some(path) = path {
         let json = serde_json::to_string_pretty(&report).map_err(io::Error::other)?;
         std::fs::write(path, json + "\n").map_err(CallsError::Report)?;
     }
     Ok(report.ok)
 }
 
-async fn drive(settings: &Settings) -> Result<Report, CallsError> {
-    let gate = settings.gate()?;
-    let schedule = settings.schedule();
-    settings.check_processes()?;
-    let before = settings.sample(0);
-    let bar = ProgressBar::new(u64::from(settings.sessions)).with_style(style());
-    bar.set_prefix("sessions");
-    let began = Instant::now();
-    let opening =
-        open_all(&gate, settings.sessions, settings.connecting, |done| bar.set_position(done))
-            .await;
-    let opening_seconds = began.elapsed().as_secs_f64();
-    bar.finish_and_clear();
-    if opening.opened.is_empty() {
-        return Err(CallsError::NoSession(opening.failed));
-    }
-    let open = settings.sample(0);
-    let Opening { opened, failed, latency } = opening;
-    let count = u64::try_from(opened.len()).unwrap_or(u64::MAX);
-    let (browsers, wired) = opened.into_iter().map(sessions::Opened::split).unzip();
-    let plan = settings.plan(schedule, Instant::now() + SETTLE);
-    let hub = Hub::start(Load::new(plan.clone(), browsers), wired, Alarm::start()?);
+async fn drive(settings: &Settings, stop: &Stop) -> Result<Report, CallsError> {
+    let connecting = &settings.connecting;
+    connecting.check_process()?;
+    check_process(settings.carrier_pid)?;
+    let gate = connecting.gate()?;
+    let witnesses = Witnesses::call(settings).await?;
+    let carrier_pid = settings.carrier_pid.or(witnesses.carrier_pid());
+    let mut view = View::new();
+    let opener = Opener { connecting, gate: &gate, carrier_pid, stop };
+    let (mut sessions, opened, before, open) = opener.open(&mut view).await?;
+    let (browsers, wired) = opened.into_iter().map(Opened::split).unzip();
+    let audio = match settings.media {
+        true => Some(Audio::start(&connecting.sources, connecting.ws)?),
+        false => None,
+    };
+    let plan = settings.plan(Instant::now() + SETTLE);
+    let hub = Hub::start(Load::new(plan.clone(), browsers), wired, audio, Alarm::start()?);
+    let idle = settings.duration();
+    let count = sessions.opened;
+    let watching = Watching { connecting, plan: &plan, carrier_pid, sessions: count, idle, stop };
     let (window, end) = tokio::select! {
-        window = watch(settings, &hub, &plan) => window?,
+        window = watching.until_over(&hub, &mut view) => window?,
         () = hub.renew(&gate.mint) => return Err(io::Error::other("renewals ended").into()),
     };
-    let tally = hub.act(|load, _| load.tally.clone());
+    view.clear();
+    let (mut tally, seen) = hub.act(|load, _| (load.tally.clone(), load.seen().to_vec()));
     hub.close().await;
 
-    let opening_cpu = before.until(open, false).gateway.map(|cost| cost.cpu_seconds * 1e6);
-    let sessions = SessionReport {
-        wanted: settings.sessions,
-        opened: count,
-        failed,
-        lost: tally.sessions_lost,
-        renewed: tally.renewed,
-        renewals_refused: tally.renewals_refused,
-        opening_seconds,
-        opening_ms: latency.percentiles(),
-        opening_cpu_us_per_session: opening_cpu
-            .map(|cpu| cpu / f64::from(settings.sessions.max(1))),
-    };
+    let Verdict { records, proof } = witnesses.judge(&seen).await?;
+    let audio = settings.media.then(|| judge(&seen, records.as_deref()));
+    for (why, calls) in audio.iter().flat_map(|audio| &audio.without) {
+        tally.fail_completed(why, *calls);
+    }
+    sessions.lost = tally.sessions_lost;
+    sessions.renewed = tally.renewed;
+    sessions.renewals_refused = tally.renewals_refused;
     let calls = CallReport::new(&tally, settings.rate, plan.hold);
     let memory = match (before.gateway, open.gateway, end.gateway) {
         (Some(before), Some(open), Some(end)) => {
@@ -127,108 +196,55 @@ async fn drive(settings: &Settings) -> Result<Report, CallsError> {
         }
         _ => None,
     };
-    Ok(Report { ok: Report::is_ok(&sessions, &calls), sessions, calls, window, memory })
+    let carrier = records.as_deref().map(CarrierReport::new);
+    let (ok, reconnect, calls) = (false, None, Some(calls));
+    let report = Report { ok, sessions, reconnect, calls, carrier, audio, window, memory, proof };
+    Ok(report.judged())
 }
 
-/// Lets the calls happen until the last one is over. What it took, and the last sample.
-async fn watch(
-    settings: &Settings,
-    hub: &Hub,
-    plan: &Plan,
-) -> Result<(Window, Sample), CallsError> {
-    let idle = plan.schedule.total() == 0;
-    let last = plan.start + if idle { settings.duration() } else { plan.schedule.span() };
-    let steady = plan.start + if idle { Duration::ZERO } else { plan.hold + STEADY_AFTER };
-    let bar = ProgressBar::new(plan.schedule.total()).with_style(style());
-    bar.set_prefix(if idle { "idle" } else { "calls" });
-    let first = settings.sample(0);
-    let (mut from, mut to) = (None, None);
-    let mut ticks = tokio::time::interval(TICK);
-    let mut stopping = false;
-    loop {
-        tokio::select! {
-            biased;
-            () = hub.alarm.rings() => hub.act(Load::handle_timeout),
-            interrupted = tokio::signal::ctrl_c(), if !stopping => {
-                interrupted?;
-                stopping = true;
-                hub.act(Load::stop);
-            }
-            now = ticks.tick() => {
-                let now = now.into_std();
-                let tally = hub.act(|load, _| show(&bar, &load.tally));
-                if from.is_none() && now >= steady {
-                    from = Some(settings.sample(tally));
-                }
-                if to.is_none() && now >= last {
-                    to = Some(settings.sample(tally));
-                }
-                let over = hub.act(|load, _| load.is_over());
-                if over && (stopping || now >= last) {
-                    break;
-                }
-            }
+/// Opens the sessions of a run.
+struct Opener<'a> {
+    connecting: &'a Connecting,
+    gate: &'a Gate,
+    carrier_pid: Option<u32>,
+    stop: &'a Stop,
+}
+
+impl Opener<'_> {
+    /// What was used before and after goes with it.
+    async fn open(
+        &self,
+        view: &mut View,
+    ) -> Result<(SessionReport, Vec<Opened>, Sample, Sample), CallsError> {
+        let wanted = self.connecting.sessions;
+        let before = self.connecting.sample(0, self.carrier_pid);
+        let began = Instant::now();
+        let browsers = newcomers(self.gate, wanted);
+        let at_once = self.connecting.connecting;
+        let opening = tokio::select! {
+            opening = open_all(self.gate, browsers, at_once, None, |done| {
+                view.progress("sessions", done, wanted.into());
+            }) => opening,
+            () = self.stop.wanted() => return Err(CallsError::Interrupted),
+        };
+        let opening_seconds = began.elapsed().as_secs_f64();
+        let Opening { opened, failed, latency } = opening;
+        if opened.is_empty() {
+            return Err(CallsError::NoSession(failed));
         }
-    }
-    bar.finish_and_clear();
-    let end = settings.sample(hub.act(|load, _| ended(&load.tally)));
-    let steady =
-        from.zip(to).filter(|(from, to)| to.at.saturating_duration_since(from.at) >= STEADY_MIN);
-    let window = match steady {
-        Some((from, to)) => from.until(to, true),
-        None => first.until(end, false),
-    };
-    Ok((window, end))
-}
-
-/// Shows how far the calls are; gives how many have ended.
-fn show(bar: &ProgressBar, tally: &Tally) -> u64 {
-    bar.set_position(tally.attempted);
-    let p99 = tally.answer.percentiles().map_or(0.0, |answer| answer.p99);
-    let (live, completed, failed) = (tally.live(), tally.completed, tally.failures());
-    bar.set_message(format!(
-        "{live} live, {completed} completed, {failed} failed, answer p99 {p99:.1} ms"
-    ));
-    ended(tally)
-}
-
-fn ended(tally: &Tally) -> u64 {
-    tally.attempted - tally.live()
-}
-
-fn style() -> ProgressStyle {
-    ProgressStyle::with_template("{prefix} {elapsed} {wide_bar} {pos}/{len} {msg}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
-}
-
-impl Settings {
-    fn check_processes(&self) -> Result<(), CallsError> {
-        for pid in [self.gateway_pid, self.carrier_pid].into_iter().flatten() {
-            usage(&pid.to_string()).map_err(|source| CallsError::Process { pid, source })?;
-        }
-        Ok(())
-    }
-
-    /// A process that has died since is left out: its calls and sessions tell of it.
-    fn sample(&self, ended: u64) -> Sample {
-        let of = |pid: Option<u32>| usage(&pid?.to_string()).ok();
-        Sample {
-            at: Instant::now(),
-            ended,
-            gateway: of(self.gateway_pid),
-            carrier: of(self.carrier_pid),
-            generator: usage("self").ok(),
-        }
-    }
-
-    fn plan(&self, schedule: Schedule, start: Instant) -> Plan {
-        Plan {
-            start,
-            schedule,
-            hold: self.hold(),
-            called: self.to.clone(),
-            callers: self.from.iter().map(|number| number.as_str().to_owned()).collect(),
-            expected: self.expect.clone(),
-        }
+        let open = self.connecting.sample(0, self.carrier_pid);
+        let cpu = before.until(open, false).gateway.map(|cost| cost.cpu_seconds * 1e6);
+        let report = SessionReport {
+            wanted,
+            opened: u64::try_from(opened.len()).unwrap_or(u64::MAX),
+            failed,
+            lost: 0,
+            renewed: 0,
+            renewals_refused: 0,
+            opening_seconds,
+            opening_ms: latency.percentiles(),
+            opening_cpu_us_per_session: cpu.map(|cpu| cpu / f64::from(wanted.max(1))),
+        };
+        Ok((report, opened, before, open))
     }
 }

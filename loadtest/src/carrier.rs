@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use sautikit_net::udp::{BindError, Bound};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
 pub use behaviour::{Behaviour, HANG_UP_AFTER};
 pub use record::{EndedBy, Record};
@@ -44,6 +45,9 @@ pub struct Settings {
     /// browser's own offer, as a gateway in `bypass` hands it through, is answered so in any case.)
     #[arg(long)]
     pub sip_only: bool,
+    /// Ends with standard input, too, so that it does not outlive whoever started it.
+    #[arg(long, hide = true)]
+    pub until_input_ends: bool,
     /// The tone that is played, in hertz.
     #[arg(long, value_name = "HZ", default_value_t = 425, value_parser = clap::value_parser!(u16).range(50..=3400))]
     pub tone: u16,
@@ -73,6 +77,13 @@ pub fn run(settings: &Settings) -> Result<(), CarrierError> {
 async fn serve(settings: &Settings) -> Result<(), CarrierError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let input = settings.until_input_ends.then(input_ends);
+    let mut input_ends = std::pin::pin!(async {
+        match input {
+            Some(ends) => drop(ends.await),
+            None => future::pending().await,
+        }
+    });
     let bound = Bound::bind(settings.listen, "--listen")?;
     let local = bound.local_addr()?;
     let (mut receiver, sender) = bound.split()?;
@@ -91,6 +102,7 @@ async fn serve(settings: &Settings) -> Result<(), CarrierError> {
         tokio::select! {
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
+            () = &mut input_ends => return Ok(()),
             () = receiver.recv_many(&mut datagrams) => {
                 for (datagram, source) in datagrams.drain(..) {
                     switch.handle(Instant::now(), &datagram, source);
@@ -122,6 +134,17 @@ fn house(settings: &Settings, local: SocketAddr) -> Result<House, CarrierError> 
     let rings_for = if settings.sip_only { Duration::ZERO } else { RINGS_FOR };
     let answer_after = settings.answer_after_ms.map_or(rings_for, Duration::from_millis);
     Ok(House { sip: SocketAddr::new(public, local.port()), media: public, answer_after, lines })
+}
+
+/// Comes, as an error, when standard input has ended.
+fn input_ends() -> oneshot::Receiver<()> {
+    let (alive, ends) = oneshot::channel();
+    std::thread::spawn(move || {
+        // Whatever is typed there, and however it ends.
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        drop(alive);
+    });
+    ends
 }
 
 /// One line on standard output, at once. A reader that has gone away does not end the carrier.

@@ -19,8 +19,11 @@ enum Command {
     /// called number: 02 rings for ever, 03 is busy, 04 declines, 05 says nothing, 06 answers and
     /// hangs up after 3 s, and all others answer. One JSON line for each call that ended.
     Carrier(carrier::Settings),
-    /// Opens sessions as browsers would, calls at a fixed rate, and says what it took.
+    /// Opens sessions as browsers would, calls at a planned rate through a carrier of its own, says
+    /// what it took, and proves with --api that every call was billed once and right.
     Calls(Box<calls::Settings>),
+    /// Opens sessions as browsers would, registers and holds them, and says what it took.
+    Sessions(Box<calls::SessionSettings>),
 }
 
 /// What could not be run at all; calls that failed end with 1.
@@ -32,6 +35,9 @@ fn main() -> ExitCode {
             carrier::run(&settings).map(|()| true).map_err(|error| error.to_string())
         }
         Command::Calls(settings) => calls::run(&settings).map_err(|error| error.to_string()),
+        Command::Sessions(settings) => {
+            calls::run_sessions(&settings).map_err(|error| error.to_string())
+        }
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

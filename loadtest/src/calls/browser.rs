@@ -73,7 +73,14 @@ impl Browser {
 
     /// A call from this session. `tag` is unique; `from` is the caller number, where it is not left
     /// to the gateway.
-    pub(super) fn call(&self, tag: &str, from: Option<&str>, to: &str, now: Instant) -> Leg {
+    pub(super) fn call(
+        &self,
+        tag: &str,
+        from: Option<&str>,
+        to: &str,
+        offer: Bytes,
+        now: Instant,
+    ) -> Leg {
         let config = LegConfig {
             local_tag: tag.to_owned(),
             call_id: tag.to_owned(),
@@ -93,7 +100,7 @@ impl Browser {
             to_uri: target,
             headers: Vec::new(),
             route: Vec::new(),
-            sdp: Some(Bytes::from_static(OFFER.as_bytes())),
+            sdp: Some(offer),
         };
         Leg::outgoing(config, invite, now)
     }

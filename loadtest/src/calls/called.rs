@@ -48,6 +48,19 @@ impl FromStr for Called {
 }
 
 impl Called {
+    /// How many calls have a number that no other one has.
+    pub(super) fn capacity(&self) -> u64 {
+        let tails = u64::try_from(self.tails.len()).unwrap_or(u64::MAX);
+        tails.saturating_mul(10_u64.saturating_pow(self.open))
+    }
+
+    /// Whether a number is one of these.
+    pub(super) fn is_one(&self, number: &str) -> bool {
+        let fits =
+            |(own, other): (char, char)| own == other || (own == 'x' && other.is_ascii_digit());
+        number.len() == self.pattern.len() && self.pattern.chars().zip(number.chars()).all(fits)
+    }
+
     /// The number of call `n`; numbers begin anew after the last one.
     pub(super) fn number(&self, n: u64) -> String {
         let tails = u64::try_from(self.tails.len()).unwrap_or(1).max(1);
@@ -122,6 +135,18 @@ mod tests {
             self::called("+25472200x0x").number(1),
             "+254722000001".replacen("000001", "00001", 1)
         );
+    }
+
+    #[test]
+    fn it_is_known_how_many_numbers_there_are_and_which() {
+        for (text, capacity) in
+            [("+254722000001", 1), ("+254722xxxx01", 10_000), ("+254722xxxxxx", 950_000)]
+        {
+            let called = called(text);
+            assert_eq!(called.capacity(), capacity);
+            assert!(called.is_one(&called.number(capacity - 1)), "{text}");
+            assert!(!called.is_one("+254733000001") && !called.is_one("+25472200000101"));
+        }
     }
 
     #[test]

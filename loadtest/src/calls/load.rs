@@ -14,9 +14,15 @@ use sautikit_sip::respond::respond;
 use super::browser::{Browser, OFFER};
 use super::called::Called;
 use super::schedule::Schedule;
+use super::seen::{Answered, Outcome, Seen, Sound};
 use super::tally::Tally;
 use crate::deadlines::{Armed, Deadlines};
 
+/// How long before a call with audio its browser's end is made: that takes a moment, which is no
+/// part of what is measured.
+const AHEAD: Duration = Duration::from_millis(500);
+/// A browser falls silent before its BYE, so that what it said can arrive.
+const QUIET: Duration = Duration::from_millis(100);
 /// A BYE that took so long had no answer: its transaction gave up after 32 s (RFC 3261 timer F).
 const BYE_GIVEN_UP: Duration = Duration::from_secs(31);
 
@@ -32,13 +38,30 @@ pub(super) struct Plan {
     pub(super) callers: Vec<String>,
     /// Refusals that are no failure.
     pub(super) expected: Vec<u16>,
+    /// Each call has a browser's end of its audio.
+    pub(super) audio: bool,
 }
 
-/// A message for the socket of a session.
+/// What comes out of a [`Load`].
 #[derive(Debug)]
-pub(super) struct Output {
-    pub(super) session: usize,
-    pub(super) bytes: Bytes,
+pub(super) enum Output {
+    /// A message for the socket of a session.
+    Send { session: usize, bytes: Bytes },
+    /// For the audio of a call.
+    Audio { call: u64, ask: Ask },
+}
+
+/// What a call wants of its browser's end of the audio.
+#[derive(Debug)]
+pub(super) enum Ask {
+    /// Be there, and answer with [`Load::offered`].
+    Offer,
+    /// Connect to whom this names.
+    Answer(Bytes),
+    /// Say no more.
+    Quiet,
+    /// Be gone, and answer with [`Load::heard`].
+    Close,
 }
 
 /// See the [module](self).
@@ -51,6 +74,16 @@ pub(super) struct Load {
     deadlines: Deadlines,
     outputs: Vec<Output>,
     next: u64,
+    /// What the calls were, by their number.
+    seen: Vec<Seen>,
+    /// Of calls that have not begun: their browsers' offers, or why there is none.
+    offers: HashMap<u64, Result<Bytes, String>>,
+    /// The first call whose offer is not asked for yet.
+    unasked: u64,
+    /// Calls that have begun and have no offer yet, with their intended time.
+    waiting: HashMap<u64, Instant>,
+    /// Ends of audio that were asked to be gone and are not.
+    closing: u64,
     stopping: bool,
     /// What tells this run's tags from another's.
     run: String,
@@ -74,7 +107,7 @@ struct Call {
 #[derive(Clone, Copy, Debug)]
 enum Stage {
     Calling { intended: Instant, rang: bool },
-    Talking { since: Instant, bye_at: Instant },
+    Talking { since: Instant, quiet_at: Option<Instant>, bye_at: Instant },
     Leaving { bye_at: Instant },
     Over,
 }
@@ -89,6 +122,11 @@ impl Load {
             deadlines: Deadlines::default(),
             outputs: Vec::new(),
             next: 0,
+            seen: Vec::new(),
+            offers: HashMap::new(),
+            unasked: 0,
+            waiting: HashMap::new(),
+            closing: 0,
             stopping: false,
             run: random::hex::<6>(),
             tally: Tally::default(),
@@ -101,11 +139,16 @@ impl Load {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        [self.next_start(), self.deadlines.next()].into_iter().flatten().min()
+        [self.next_offer(), self.next_start(), self.deadlines.next()].into_iter().flatten().min()
     }
 
     /// Begins the calls that are due, hangs up those that have talked enough.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
+        while self.next_offer().is_some_and(|at| at <= now) {
+            let call = self.unasked;
+            self.unasked += 1;
+            self.outputs.push(Output::Audio { call, ask: Ask::Offer });
+        }
         while let Some(intended) = self.next_start().filter(|at| *at <= now) {
             self.begin(intended, now);
         }
@@ -115,10 +158,14 @@ impl Load {
                 continue;
             }
             call.leg.handle_timeout(now);
-            if let Stage::Talking { bye_at, .. } = call.stage
-                && bye_at <= now
-            {
-                self.hang_up(number, now);
+            if let Stage::Talking { quiet_at, bye_at, .. } = &mut call.stage {
+                if quiet_at.is_some_and(|at| at <= now) {
+                    *quiet_at = None;
+                    self.outputs.push(Output::Audio { call: number, ask: Ask::Quiet });
+                }
+                if *bye_at <= now {
+                    self.hang_up(number, now);
+                }
             }
             self.settle(number, now);
         }
@@ -129,7 +176,7 @@ impl Load {
         match read_any(bytes, Framing::WebSocket) {
             Ok(Read::Message(message)) => self.message(now, session, message),
             Ok(Read::KeepAlive(KeepAlive::Ping)) => {
-                self.outputs.push(Output { session, bytes: Bytes::from_static(b"\r\n") });
+                self.outputs.push(Output::Send { session, bytes: Bytes::from_static(b"\r\n") });
             }
             Ok(Read::KeepAlive(KeepAlive::Pong)) => {}
             Err(error) => self.tally.fail(format!("unreadable: {}", error.reason())),
@@ -147,15 +194,47 @@ impl Load {
         let lost: Vec<u64> = of_it.map(|(number, _)| *number).collect();
         for number in lost {
             self.calls.remove(&number);
+            self.close_audio(number);
             self.tally.fail("session lost".into());
         }
+    }
+
+    /// The browser's end of a call's audio, asked for by [`Ask::Offer`], or why there is none.
+    pub(super) fn offered(&mut self, now: Instant, number: u64, offer: Result<Bytes, String>) {
+        if number >= self.next {
+            self.offers.insert(number, offer);
+        } else if let Some(intended) = self.waiting.remove(&number) {
+            self.launch(number, intended, offer, now);
+        } else {
+            self.close_audio(number);
+        }
+    }
+
+    /// What the end of a call's audio has heard and said, once it is gone.
+    pub(super) fn heard(&mut self, number: u64, sound: Option<Sound>) {
+        self.closing = self.closing.saturating_sub(1);
+        if let Some(seen) = self.seen_of(number) {
+            seen.sound = sound;
+        }
+    }
+
+    /// The browsers whose sockets are open, and what was counted.
+    pub(super) fn part(&mut self) -> (Vec<Browser>, Tally) {
+        let sessions = std::mem::take(&mut self.sessions).into_iter();
+        let browsers = sessions.filter(|it| it.open).map(|it| it.browser).collect();
+        (browsers, std::mem::take(&mut self.tally))
+    }
+
+    /// What all calls were, in order.
+    pub(super) fn seen(&self) -> &[Seen] {
+        &self.seen
     }
 
     /// Renews a session's registration with a fresh token.
     pub(super) fn renew(&mut self, session: usize, token: &Token) {
         let Some(Session { browser, open: true }) = self.sessions.get_mut(session) else { return };
         let bytes = browser.register(Some(token));
-        self.outputs.push(Output { session, bytes });
+        self.outputs.push(Output::Send { session, bytes });
     }
 
     /// The user of a session that is still open.
@@ -167,6 +246,10 @@ impl Load {
     pub(super) fn stop(&mut self, now: Instant) {
         self.stopping = true;
         self.plan.expected.push(487);
+        for number in std::mem::take(&mut self.waiting).into_keys() {
+            self.tally.refused += 1;
+            self.close_audio(number);
+        }
         let live: Vec<u64> = self.calls.keys().copied().collect();
         for number in live {
             self.hang_up(number, now);
@@ -176,7 +259,10 @@ impl Load {
 
     /// No call is under way, and none will be.
     pub(super) fn is_over(&self) -> bool {
-        self.next_start().is_none() && self.calls.is_empty()
+        self.next_start().is_none()
+            && self.calls.is_empty()
+            && self.waiting.is_empty()
+            && self.closing == 0
     }
 
     fn next_start(&self) -> Option<Instant> {
@@ -184,32 +270,79 @@ impl Load {
         Some(self.plan.start + due)
     }
 
+    /// When the next browser's end of audio is to be made.
+    fn next_offer(&self) -> Option<Instant> {
+        let due = self.plan.schedule.due(self.unasked).filter(|_| self.plan.audio)?;
+        let at = self.plan.start + due;
+        (!self.stopping).then(|| at.checked_sub(AHEAD).unwrap_or(at))
+    }
+
     fn begin(&mut self, intended: Instant, now: Instant) {
         let number = self.next;
         self.next += 1;
         self.tally.attempted += 1;
+        let called = self.plan.called.number(number);
+        self.seen.push(Seen { called, outcome: Outcome::Unclear, sound: None });
+        if !self.plan.audio {
+            self.launch(number, intended, Ok(Bytes::from_static(OFFER.as_bytes())), now);
+        } else if let Some(offer) = self.offers.remove(&number) {
+            self.launch(number, intended, offer, now);
+        } else {
+            self.waiting.insert(number, intended);
+        }
+    }
+
+    fn launch(
+        &mut self,
+        number: u64,
+        intended: Instant,
+        offer: Result<Bytes, String>,
+        now: Instant,
+    ) {
         let sessions = u64::try_from(self.sessions.len()).unwrap_or(1).max(1);
         let index = usize::try_from(number % sessions).unwrap_or(0);
         let Some(session) = self.sessions.get(index).filter(|session| session.open) else {
             self.tally.fail("session lost".into());
-            return;
+            return self.close_audio(number);
+        };
+        let offer = match offer {
+            Ok(offer) => offer,
+            Err(reason) => return self.tally.fail(format!("no audio to offer: {reason}")),
         };
         self.tally.late.record(now.saturating_duration_since(intended));
         let tag = format!("l{number:x}-{}", self.run);
-        let to = self.plan.called.number(number);
         let callers = self.plan.callers.len().max(1);
         let from = self.plan.callers.get(index % callers).map(String::as_str);
-        let leg = session.browser.call(&tag, from, &to, now);
+        let to = self.plan.called.number(number);
+        let leg = session.browser.call(&tag, from, &to, offer, now);
         let stage = Stage::Calling { intended, rang: false };
         self.calls.insert(number, Call { session: index, leg, armed: Armed::default(), stage });
         self.settle(number, now);
     }
 
+    /// Has the audio of a call that is over closed and its figures told.
+    fn close_audio(&mut self, number: u64) {
+        if self.plan.audio {
+            self.closing += 1;
+            self.outputs.push(Output::Audio { call: number, ask: Ask::Close });
+        }
+    }
+
+    fn seen_of(&mut self, number: u64) -> Option<&mut Seen> {
+        self.seen.get_mut(usize::try_from(number).ok()?)
+    }
+
     /// BYE, or CANCEL before the answer.
     fn hang_up(&mut self, number: u64, now: Instant) {
         let Some(call) = self.calls.get_mut(&number) else { return };
-        if let Stage::Talking { since, bye_at } = call.stage {
-            self.tally.talked += now.saturating_duration_since(since);
+        if let Stage::Talking { since, bye_at, .. } = call.stage {
+            let talked = now.saturating_duration_since(since);
+            self.tally.talked += talked;
+            if let Ok(at) = usize::try_from(number)
+                && let Some(seen) = self.seen.get_mut(at)
+            {
+                seen.talked(talked);
+            }
             call.stage = Stage::Leaving { bye_at: bye_at.min(now) };
         }
         call.leg.bye(now, None);
@@ -236,7 +369,7 @@ impl Load {
                 let is_ping = *method == Method::Options && message.to_tag().is_none();
                 let status = if is_ping { 200 } else { 481 };
                 let bytes = respond(&message, status, "", None, &[(Name::Allow, ALLOW)], None);
-                self.outputs.push(Output { session, bytes });
+                self.outputs.push(Output::Send { session, bytes });
             }
         }
     }
@@ -245,17 +378,22 @@ impl Load {
     /// nothing there is nothing that it would have to repeat.
     fn settle(&mut self, number: u64, now: Instant) {
         let Some(call) = self.calls.get_mut(&number) else { return };
+        let seen = usize::try_from(number).ok().and_then(|at| self.seen.get_mut(at));
+        let Some(seen) = seen else { return };
         while let Some(output) = call.leg.poll_output() {
             match output {
                 LegOutput::Send { bytes, .. } => {
-                    self.outputs.push(Output { session: call.session, bytes });
+                    self.outputs.push(Output::Send { session: call.session, bytes });
                 }
-                LegOutput::Event(event) => call.event(event, &self.plan, &mut self.tally, now),
+                LegOutput::Event(event) => {
+                    let ask = call.event(event, &self.plan, &mut self.tally, seen, now);
+                    self.outputs.extend(ask.map(|ask| Output::Audio { call: number, ask }));
+                }
             }
         }
         if matches!(call.stage, Stage::Over) {
             self.calls.remove(&number);
-            return;
+            return self.close_audio(number);
         }
         let wanted = call.poll_timeout();
         self.deadlines.arm(&mut call.armed, number, wanted);
@@ -265,13 +403,21 @@ impl Load {
 impl Call {
     fn poll_timeout(&self) -> Option<Instant> {
         let planned = match self.stage {
-            Stage::Talking { bye_at, .. } => Some(bye_at),
+            Stage::Talking { quiet_at, bye_at, .. } => Some(quiet_at.unwrap_or(bye_at)),
             _ => None,
         };
         [planned, self.leg.poll_timeout()].into_iter().flatten().min()
     }
 
-    fn event(&mut self, event: Event, plan: &Plan, tally: &mut Tally, now: Instant) {
+    /// Gives what the audio is to do.
+    fn event(
+        &mut self,
+        event: Event,
+        plan: &Plan,
+        tally: &mut Tally,
+        seen: &mut Seen,
+        now: Instant,
+    ) -> Option<Ask> {
         match event {
             Event::Progress { .. } => {
                 if let Stage::Calling { intended, rang } = &mut self.stage
@@ -280,15 +426,20 @@ impl Call {
                     tally.ringing.record(now.saturating_duration_since(*intended));
                 }
             }
-            Event::Answered { .. } => {
+            Event::Answered { sdp, message } => {
                 if let Stage::Calling { intended, .. } = self.stage {
                     tally.answered += 1;
                     tally.answer.record(now.saturating_duration_since(intended));
-                    self.stage = Stage::Talking { since: now, bye_at: now + plan.hold };
+                    seen.outcome = Outcome::Answered(answer_of(&message));
+                    let bye_at = now + plan.hold;
+                    let quiet_at = plan.audio.then(|| bye_at - QUIET.min(plan.hold / 4));
+                    self.stage = Stage::Talking { since: now, quiet_at, bye_at };
+                    return sdp.filter(|_| plan.audio).map(Ask::Answer);
                 }
             }
             Event::Refused { status, message, .. } => {
                 self.stage = Stage::Over;
+                seen.outcome = Outcome::Unanswered;
                 if plan.expected.contains(&status) {
                     tally.refused += 1;
                 } else {
@@ -299,7 +450,11 @@ impl Call {
             Event::NoAnswer => self.fail("no final response", tally),
             Event::Unreachable => self.fail("not delivered", tally),
             Event::Bye { .. } | Event::Ended => {
-                self.ended(matches!(event, Event::Ended), tally, now)
+                self.ended(matches!(event, Event::Ended), tally, seen, now);
+            }
+            // Nothing is known that would give audio another way in the middle of a call.
+            Event::Offer { request, .. } | Event::OfferWanted { request } if plan.audio => {
+                self.leg.refuse(now, request, 488, "", &[]);
             }
             Event::Offer { request, .. } | Event::OfferWanted { request } => {
                 let sdp = Bytes::from_static(OFFER.as_bytes());
@@ -308,9 +463,10 @@ impl Call {
             Event::Request { request, .. } => self.leg.accept(now, request, None, &[]),
             _ => {}
         }
+        None
     }
 
-    fn ended(&mut self, by_us: bool, tally: &mut Tally, now: Instant) {
+    fn ended(&mut self, by_us: bool, tally: &mut Tally, seen: &mut Seen, now: Instant) {
         match self.stage {
             Stage::Leaving { bye_at } => {
                 let took = now.saturating_duration_since(bye_at);
@@ -322,7 +478,9 @@ impl Call {
                 self.stage = Stage::Over;
             }
             Stage::Talking { since, .. } => {
-                tally.talked += now.saturating_duration_since(since);
+                let talked = now.saturating_duration_since(since);
+                tally.talked += talked;
+                seen.talked(talked);
                 self.fail(if by_us { "expired" } else { "hung up by the gateway" }, tally);
             }
             // A CANCEL that crossed the answer.
@@ -337,6 +495,16 @@ impl Call {
     fn fail(&mut self, reason: &str, tally: &mut Tally) {
         self.stage = Stage::Over;
         tally.fail(reason.to_owned());
+    }
+}
+
+/// What a 200 says of its call.
+fn answer_of(message: &Message) -> Answered {
+    let header = |name| message.header(&name).map(ToOwned::to_owned);
+    Answered {
+        call_id: header(Name::XSautikitCallId),
+        rate: header(Name::XSautikitRate),
+        talked: None,
     }
 }
 

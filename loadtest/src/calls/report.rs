@@ -6,8 +6,11 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::audio::{AudioReport, Way};
 use super::process::Usage;
+use super::proof::{Count, Proof};
 use super::tally::{Percentiles, Tally};
+use crate::carrier::Record;
 
 /// What was used up to one moment.
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +79,28 @@ pub(super) struct CallReport {
     pub(super) generator_late_ms: Option<Percentiles>,
 }
 
+/// What the carrier wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(super) struct CarrierReport {
+    pub(super) records: usize,
+    #[serde(flatten)]
+    pub(super) count: Count,
+}
+
+/// All sockets dropped at once, and back.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Reconnect {
+    pub(super) dropped: u64,
+    pub(super) back: u64,
+    pub(super) failed: BTreeMap<String, u64>,
+    /// From the drop until the last one was registered.
+    pub(super) seconds: f64,
+    /// Of each, from the drop until it was registered.
+    pub(super) back_ms: Option<Percentiles>,
+    /// What the gateway used meanwhile.
+    pub(super) gateway: Option<Cost>,
+}
+
 /// The gateway's resident memory.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(super) struct Memory {
@@ -90,9 +115,14 @@ pub(super) struct Memory {
 pub(super) struct Report {
     pub(super) ok: bool,
     pub(super) sessions: SessionReport,
-    pub(super) calls: CallReport,
+    pub(super) reconnect: Option<Reconnect>,
+    /// `None` of a run that was to make none.
+    pub(super) calls: Option<CallReport>,
+    pub(super) carrier: Option<CarrierReport>,
+    pub(super) audio: Option<AudioReport>,
     pub(super) window: Window,
     pub(super) memory: Option<Memory>,
+    pub(super) proof: Option<Proof>,
 }
 
 impl Sample {
@@ -159,22 +189,46 @@ impl Memory {
     }
 }
 
+impl CarrierReport {
+    pub(super) fn new(records: &[Record]) -> Self {
+        let answered = records.iter().filter(|record| record.status == 200);
+        let count = answered.fold(Count::default(), |sum, record| Count {
+            answered: sum.answered + 1,
+            seconds: sum.seconds + record.seconds,
+        });
+        Self { records: records.len(), count }
+    }
+}
+
 impl Report {
-    /// All sessions are as they should be, and every call ended as it should.
-    pub(super) fn is_ok(sessions: &SessionReport, calls: &CallReport) -> bool {
-        sessions.failed.is_empty()
+    /// All sessions are as they should be, every call ended as it should, and the books agree.
+    pub(super) fn judged(mut self) -> Self {
+        let Self { sessions, reconnect, calls, proof, .. } = &self;
+        let sessions_are = sessions.failed.is_empty()
             && sessions.lost == 0
             && sessions.renewals_refused == 0
-            && calls.failed.is_empty()
-            && calls.attempted == calls.completed + calls.refused_as_expected
+            && reconnect.as_ref().is_none_or(|it| it.failed.is_empty() && it.back == it.dropped);
+        let calls_are = calls.as_ref().is_none_or(|calls| {
+            calls.failed.is_empty()
+                && calls.attempted == calls.completed + calls.refused_as_expected
+        });
+        let books_are = proof.as_ref().is_none_or(|proof| proof.ok);
+        self.ok = sessions_are && calls_are && books_are;
+        self
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.sessions.fmt(f)?;
-        if self.calls.attempted > 0 {
-            self.calls.fmt(f)?;
+        if let Some(reconnect) = &self.reconnect {
+            reconnect.fmt(f)?;
+        }
+        if let Some(calls) = self.calls.as_ref().filter(|calls| calls.attempted > 0) {
+            calls.fmt(f)?;
+        }
+        if let Some(audio) = &self.audio {
+            audio.fmt(f)?;
         }
         self.window.fmt(f)?;
         if let Some(Memory { before_kib, sessions_open_kib, end_kib, kib_per_session }) =
@@ -185,6 +239,9 @@ impl fmt::Display for Report {
                 "memory of the gateway: {before_kib} KiB before, {sessions_open_kib} with the sessions open, \
                  {end_kib} at the end: {kib_per_session:.2} KiB a session"
             )?;
+        }
+        if let Some(proof) = &self.proof {
+            proof.fmt(f)?;
         }
         writeln!(f, "{}", if self.ok { "all as it should be" } else { "NOT all as it should be" })
     }
@@ -224,6 +281,42 @@ impl fmt::Display for CallReport {
         line(f, "INVITE to answer", self.invite_to_answer_ms)?;
         line(f, "BYE to 200", self.bye_to_ok_ms)?;
         line(f, "generator late by", self.generator_late_ms)
+    }
+}
+
+impl fmt::Display for Reconnect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { dropped, back, seconds, .. } = self;
+        write!(f, "reconnect: {dropped} dropped at once, {back} back after {seconds:.2} s")?;
+        if let Some(cost) = self.gateway {
+            write!(f, ", {:.2} s of the gateway's CPU", cost.cpu_seconds)?;
+        }
+        writeln!(f)?;
+        reasons(f, &self.failed)?;
+        line(f, "registered again", self.back_ms)
+    }
+}
+
+impl fmt::Display for AudioReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let without: u64 = self.without.values().sum();
+        let Self { calls, jitter_ms_mean, jitter_ms_max, .. } = self;
+        writeln!(f, "audio: {calls} calls, {without} of them without")?;
+        line(f, "ICE and DTLS up", self.connected_ms)?;
+        for (name, way) in
+            [("to the carrier", self.to_carrier), ("to the browser", Some(self.to_browser))]
+        {
+            let Some(Way { sent, received, lost, lost_percent }) = way else { continue };
+            writeln!(
+                f,
+                "  {name:<18} {sent} packets sent, {received} received, {lost} lost ({lost_percent:.3} %)"
+            )?;
+        }
+        writeln!(
+            f,
+            "  {:<18} mean {jitter_ms_mean:.2} ms, max {jitter_ms_max:.2} ms",
+            "browsers' jitter"
+        )
     }
 }
 
@@ -289,7 +382,7 @@ mod tests {
             opening_ms: None,
             opening_cpu_us_per_session: Some(55.0),
         };
-        let calls = CallReport::new(&tally, 200.0, Duration::from_secs(5));
+        let calls = Some(CallReport::new(&tally, 200.0, Duration::from_secs(5)));
         let start = Instant::now();
         let usage = |ms, rss_kib| Usage { cpu: Duration::from_millis(ms), rss_kib };
         let sample = |seconds, ended, usage| Sample {
@@ -301,8 +394,18 @@ mod tests {
         };
         let window = sample(0, 0, usage(100, 1000)).until(sample(10, 2000, usage(800, 1640)), true);
         let memory = Memory::new((usage(0, 1000), usage(0, 1500), usage(0, 1640)), 10, false);
-        let ok = Report::is_ok(&sessions, &calls);
-        Report { ok, sessions, calls, window, memory: Some(memory) }
+        Report {
+            ok: false,
+            sessions,
+            reconnect: None,
+            calls,
+            carrier: None,
+            audio: None,
+            window,
+            memory: Some(memory),
+            proof: None,
+        }
+        .judged()
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
@@ -14,11 +14,13 @@ use sautikit_net::random;
 use sautikit_net::ws::{Feed, Incoming, Outbox};
 use sautikit_sip::reader::{Framing, Read, read_any};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinHandle;
 
 use super::alarm::Alarm;
+use super::audio::{Audio, Told};
 use super::browser::Browser;
-use super::load::Load;
-use super::tally::Latency;
+use super::load::{Ask, Load, Output};
+use super::tally::{Latency, Tally};
 use super::tokens::{Mint, MintError};
 
 /// A token lives 300 s; each session's is renewed once in this time, spread evenly over all.
@@ -28,6 +30,7 @@ const RENEW_AFTER: Duration = Duration::from_secs(45);
 /// What is left of a token's life for the time that opening took.
 const _: () = assert!(RENEW_AFTER.as_secs() + RENEW_EVERY.as_secs() <= 300 - 45);
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(20);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 const NORMAL_CLOSURE: u16 = 1000;
 
 /// Where and how to connect.
@@ -37,6 +40,8 @@ pub(super) struct Gate {
     /// Addresses of this machine to connect from, in turn; empty leaves it to the system.
     pub(super) sources: Vec<IpAddr>,
     pub(super) mint: Mint,
+    /// Sessions a second; without one the next begins when an earlier one is done.
+    pub(super) rate: Option<f64>,
 }
 
 /// A session that is registered.
@@ -72,18 +77,30 @@ enum OpenError {
     Closed,
 }
 
-/// Opens `count` sessions, `at_once` at a time; `progress` hears how many are done.
-pub(super) async fn open_all(
-    gate: &Gate,
-    count: u32,
-    at_once: usize,
-    mut progress: impl FnMut(u64),
-) -> Opening {
-    let mut opening = Opening::default();
+/// The browsers of a run that begins.
+pub(super) fn newcomers(gate: &Gate, count: u32) -> Vec<Browser> {
     // The generator of random bytes gathers entropy for some 40 ms at its first use in a thread,
     // which would count as the first sessions' latency.
     let _ = random::bytes::<1>();
-    let attempts = (0..count).map(|index| open(gate, index));
+    (0..count).map(|index| Browser::new(&format!("load-{index}"), &gate.domain)).collect()
+}
+
+/// Opens a session for each browser, `at_once` at a time; `progress` hears how many are done.
+/// Latencies count from `since` where it is given, else from the intended time where the gate has a
+/// rate, else from each connection's start.
+pub(super) async fn open_all(
+    gate: &Gate,
+    browsers: Vec<Browser>,
+    at_once: usize,
+    since: Option<Instant>,
+    mut progress: impl FnMut(u64),
+) -> Opening {
+    let mut opening = Opening::default();
+    let start = Instant::now();
+    let attempts = browsers.into_iter().zip(0..).map(|(browser, index)| {
+        let due = gate.rate.map(|rate| start + Duration::from_secs_f64(f64::from(index) / rate));
+        open(gate, index, browser, due, since)
+    });
     let mut attempts = futures_util::stream::iter(attempts).buffer_unordered(at_once.max(1));
     let mut done = 0;
     while let Some(attempt) = attempts.next().await {
@@ -100,17 +117,25 @@ pub(super) async fn open_all(
     opening
 }
 
-async fn open(gate: &Gate, index: u32) -> Result<(Opened, Duration), OpenError> {
-    let user = format!("load-{index}");
-    let identity = Identity::parse(&user).expect("letters, a dash and digits are an identity");
+async fn open(
+    gate: &Gate,
+    index: u32,
+    mut browser: Browser,
+    due: Option<Instant>,
+    since: Option<Instant>,
+) -> Result<(Opened, Duration), OpenError> {
+    if let Some(due) = due {
+        tokio::time::sleep_until(due.into()).await;
+    }
+    let identity = Identity::parse(browser.user());
+    let identity = identity.expect("letters, a dash and digits are an identity");
     let token = gate.mint.token(&identity).await?;
-    let began = Instant::now();
+    let began = since.or(due).unwrap_or_else(Instant::now);
     let stream = connect(gate, index).await?;
     let host = gate.ws.to_string();
     let token = Some((TokenPlace::Query, &token));
     let handshake = Handshake { host: &host, path: "/", token, origin: None };
     let (mut feed, outbox) = client::connect(stream, &handshake).await?;
-    let mut browser = Browser::new(&user, &gate.domain);
     outbox.send(browser.register(None)).map_err(|_| OpenError::Closed)?;
     let registered = tokio::time::timeout(REGISTER_TIMEOUT, answer(&mut feed)).await;
     match registered.map_err(|_| OpenError::Silent)?.ok_or(OpenError::Closed)? {
@@ -145,38 +170,73 @@ async fn answer(feed: &mut Feed<TcpStream>) -> Option<u16> {
 
 /// The load and the sockets that it speaks through: all on one thread.
 pub(super) struct Hub {
+    me: Weak<Self>,
     load: RefCell<Load>,
     outboxes: Vec<Outbox>,
+    readers: RefCell<Vec<JoinHandle<()>>>,
+    audio: Option<Audio>,
     pub(super) alarm: Alarm,
     closing: Cell<bool>,
 }
 
 impl Hub {
     /// Reads and writes the sockets from now on, one task each. `load` is of the same sessions.
-    pub(super) fn start(load: Load, sessions: Vec<Wired>, alarm: Alarm) -> Rc<Self> {
+    pub(super) fn start(
+        load: Load,
+        sessions: Vec<Wired>,
+        audio: Option<Audio>,
+        alarm: Alarm,
+    ) -> Rc<Self> {
         let (feeds, outboxes): (Vec<_>, Vec<_>) =
             sessions.into_iter().map(|wired| (wired.feed, wired.outbox)).unzip();
-        let load = RefCell::new(load);
-        let hub = Rc::new(Self { load, outboxes, alarm, closing: Cell::new(false) });
-        for (session, feed) in feeds.into_iter().enumerate() {
-            tokio::task::spawn_local(Rc::clone(&hub).pump(session, feed));
-        }
+        let hub = Rc::new_cyclic(|me| Self {
+            me: me.clone(),
+            load: RefCell::new(load),
+            outboxes,
+            readers: RefCell::default(),
+            audio,
+            alarm,
+            closing: Cell::new(false),
+        });
+        let readers = feeds
+            .into_iter()
+            .enumerate()
+            .map(|(session, feed)| tokio::task::spawn_local(Rc::clone(&hub).pump(session, feed)));
+        *hub.readers.borrow_mut() = readers.collect();
         hub.act(|_, _| ());
         hub
     }
 
-    /// Lets the load do something, sends what comes of it, and sets the alarm for what is next.
+    /// Lets the load do something, does what comes of it, and sets the alarm for what is next.
     pub(super) fn act<T>(&self, action: impl FnOnce(&mut Load, Instant) -> T) -> T {
         let mut load = self.load.borrow_mut();
         let result = action(&mut load, Instant::now());
         for output in load.outputs() {
-            if let Some(outbox) = self.outboxes.get(output.session) {
-                // A socket that takes no more is closing, which its feed will tell.
-                let _ = outbox.send(output.bytes);
+            match output {
+                Output::Send { session, bytes } => {
+                    if let Some(outbox) = self.outboxes.get(session) {
+                        // A socket that takes no more is closing, which its feed will tell.
+                        let _ = outbox.send(bytes);
+                    }
+                }
+                Output::Audio { call, ask } => {
+                    if let Some(me) = self.me.upgrade() {
+                        tokio::task::spawn_local(me.sound(call, ask));
+                    }
+                }
             }
         }
         self.alarm.set(load.poll_timeout());
         result
+    }
+
+    async fn sound(self: Rc<Self>, call: u64, ask: Ask) {
+        let Some(audio) = &self.audio else { return };
+        match audio.perform(call, ask).await {
+            Told::Offered(offer) => self.act(|load, now| load.offered(now, call, offer)),
+            Told::Closed(sound) => self.act(|load, _| load.heard(call, sound)),
+            Told::Done => {}
+        }
     }
 
     async fn pump(self: Rc<Self>, session: usize, mut feed: Feed<TcpStream>) {
@@ -210,13 +270,29 @@ impl Hub {
         }
     }
 
-    /// Closes all sockets as a page does that is left, and waits a moment for them.
+    /// Drops all sockets at once, as a network does that goes away, and gives the load back with the
+    /// browsers that had one.
+    pub(super) async fn sever(&self) -> (Vec<Browser>, Tally) {
+        self.closing.set(true);
+        let readers = self.readers.take();
+        readers.iter().for_each(JoinHandle::abort);
+        for reader in readers {
+            // Aborted, which is no news.
+            let _ = reader.await;
+        }
+        self.act(|load, _| load.part())
+    }
+
+    /// Closes all sockets as a page does that is left, and waits a moment for their end.
     pub(super) async fn close(&self) {
         self.closing.set(true);
         for outbox in &self.outboxes {
             outbox.close(NORMAL_CLOSURE, "");
         }
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        let readers = self.readers.take();
+        let closed = futures_util::future::join_all(readers);
+        // A gateway that is busy answers late, and one that is gone never.
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, closed).await;
     }
 }
 

@@ -91,6 +91,14 @@ impl Tally {
         *self.failed.entry(if room { reason } else { "other".into() }).or_insert(0) += 1;
     }
 
+    /// A call that seemed complete had no audio.
+    pub(super) fn fail_completed(&mut self, reason: &str, calls: u64) {
+        // A call may have failed otherwise already.
+        let of_completed = calls.min(self.completed);
+        self.completed -= of_completed;
+        (0..of_completed).for_each(|_| self.fail(reason.to_owned()));
+    }
+
     pub(super) fn failures(&self) -> u64 {
         self.failed.values().sum()
     }

@@ -70,14 +70,7 @@ impl Call {
             from,
             to: called,
             sautikit_call_id: invite.header(&Name::XSautikitCallId).map(ToOwned::to_owned),
-            status: 0,
-            seconds: 0.0,
-            packets: 0,
-            lost: 0,
-            sent: 0,
-            audio_energy: 0.0,
-            digits: String::new(),
-            ended_by: EndedBy::Carrier,
+            ..Record::default()
         };
         let own = Own { session_id: number, version: 1, address: house.media, port: sdp::NO_PORT };
         let leg = Leg::incoming(config(house.sip, tag), invite, Some(source), now);

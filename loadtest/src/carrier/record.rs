@@ -2,24 +2,26 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::voice::Heard;
 
 /// Who ended a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndedBy {
     Caller,
+    #[default]
     Carrier,
 }
 
 /// One call, once it is over.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// The SIP Call-ID.
     pub call_id: String,
-    /// User parts: of From, and of the Request-URI.
+    /// User parts: of From, and of the Request-URI. By the called number, which no other call of a
+    /// load has, records of carrier, gateway and generator meet.
     pub from: String,
     pub to: String,
     /// `X-Sautikit-Call-Id` of the INVITE, where it had one.

@@ -19,7 +19,9 @@ fn run(gateway: &Gateway, args: &[&str]) -> (Output, serde_json::Value) {
     ));
     let pid = std::process::id().to_string();
     let output = Command::new(env!("CARGO_BIN_EXE_sautikit-loadtest"))
-        .args(["calls", "--ws", &gateway.address.to_string(), "--gateway-pid", &pid])
+        // This gateway answers calls itself: with the pid of a carrier elsewhere none is started.
+        .args(["calls", "--ws", &gateway.address.to_string()])
+        .args(["--gateway-pid", &pid, "--carrier-pid", &pid])
         .args(["--signing-key-env", "LOADTEST_KEY", "--workspace", WORKSPACE, "--report"])
         .arg(&report)
         .args(args)

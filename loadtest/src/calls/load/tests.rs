@@ -1,5 +1,6 @@
 use sautikit_sip::leg::{LegConfig, Transport};
 
+use super::super::schedule::Ramp;
 use super::*;
 
 /// A gateway in virtual time: rings after 10 ms and answers after 30.
@@ -13,6 +14,8 @@ struct Gateway {
     status: u16,
     /// Sessions that messages were sent on.
     used: Vec<usize>,
+    /// What was asked of the audio.
+    asked: Vec<Output>,
 }
 
 const TICK: Duration = Duration::from_millis(1);
@@ -22,15 +25,17 @@ impl Gateway {
         let start = Instant::now();
         let plan = Plan {
             start,
-            schedule: Schedule::new(rate, None, Some(calls)),
+            schedule: Schedule::new(rate, Ramp::default(), None, Some(calls)),
             hold: Duration::from_secs(1),
             called: "+254722xxxx01".parse().unwrap(),
             callers: vec!["+254700000001".into()],
             expected: expected.to_vec(),
+            audio: false,
         };
         let browsers = (0..sessions).map(|n| Browser::new(&format!("load{n}"), "sip.example"));
         let load = Load::new(plan, browsers.collect());
-        Self { load, now: start, start, legs: HashMap::new(), status: 200, used: Vec::new() }
+        let (legs, used, asked) = (HashMap::new(), Vec::new(), Vec::new());
+        Self { load, now: start, start, legs, status: 200, used, asked }
     }
 
     fn run(&mut self, duration: Duration) {
@@ -46,7 +51,11 @@ impl Gateway {
     /// What the browsers sent, to the gateway's legs.
     fn deliver(&mut self) {
         let outputs: Vec<_> = self.load.outputs().collect();
-        for Output { session, bytes } in outputs {
+        for output in outputs {
+            let Output::Send { session, bytes } = output else {
+                self.asked.push(output);
+                continue;
+            };
             self.used.push(session);
             let Ok(Read::Message(message)) = read_any(&bytes, Framing::WebSocket) else {
                 panic!("unreadable: {bytes:?}");
@@ -200,7 +209,8 @@ fn a_renewal_carries_the_token_and_its_answer_is_counted() {
     let mut gateway = Gateway::new(0.0, 0, 1, &[]);
     gateway.load.renew(0, &Token::new("a.b.c"));
     let sent: Vec<_> = gateway.load.outputs().collect();
-    let Ok(Read::Message(message)) = read_any(&sent[0].bytes, Framing::WebSocket) else {
+    let [Output::Send { bytes, .. }] = &sent[..] else { panic!("{sent:?}") };
+    let Ok(Read::Message(message)) = read_any(bytes, Framing::WebSocket) else {
         panic!("unreadable");
     };
     assert_eq!(message.header(&Name::Authorization), Some("Bearer a.b.c"));

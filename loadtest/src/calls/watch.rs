@@ -1,0 +1,104 @@
+//! Looks on while a load runs: shows it, measures it, and knows when it is over.
+
+use std::time::{Duration, Instant};
+
+use super::CallsError;
+use super::connecting::Connecting;
+use super::load::{Load, Plan};
+use super::report::{Sample, Window};
+use super::sessions::Hub;
+use super::stop::Stop;
+use super::tally::Tally;
+use super::view::{Scene, View};
+
+/// How often progress is shown and the end is looked for.
+const TICK: Duration = Duration::from_millis(200);
+/// After the first calls were hung up, the load is steady.
+const STEADY_AFTER: Duration = Duration::from_secs(1);
+/// A steady part shorter than this says nothing; then the whole run counts.
+const STEADY_MIN: Duration = Duration::from_secs(2);
+
+/// What is watched.
+pub(super) struct Watching<'a> {
+    pub(super) connecting: &'a Connecting,
+    pub(super) plan: &'a Plan,
+    pub(super) carrier_pid: Option<u32>,
+    pub(super) sessions: u64,
+    /// How long sessions without calls are kept.
+    pub(super) idle: Duration,
+    pub(super) stop: &'a Stop,
+}
+
+impl Watching<'_> {
+    /// Lets the calls happen until the last one is over. What it took, and the last sample.
+    pub(super) async fn until_over(
+        &self,
+        hub: &Hub,
+        view: &mut View,
+    ) -> Result<(Window, Sample), CallsError> {
+        let plan = self.plan;
+        let is_idle = plan.schedule.total() == 0;
+        let last = plan.start + if is_idle { self.idle } else { plan.schedule.span() };
+        let loaded = plan.schedule.steady_after() + plan.hold + STEADY_AFTER;
+        let steady = plan.start + if is_idle { Duration::ZERO } else { loaded };
+        let first = self.sample(0);
+        let (mut from, mut to) = (None, None);
+        let mut ticks = tokio::time::interval(TICK);
+        let mut stopping = false;
+        loop {
+            tokio::select! {
+                biased;
+                () = hub.alarm.rings() => hub.act(Load::handle_timeout),
+                () = self.stop.wanted(), if !stopping => {
+                    stopping = true;
+                    hub.act(Load::stop);
+                }
+                now = ticks.tick() => {
+                    let now = now.into_std();
+                    let sample = hub.act(|load, _| self.show(view, &load.tally, now));
+                    if from.is_none() && now >= steady {
+                        from = Some(sample);
+                    }
+                    if to.is_none() && now >= last {
+                        to = Some(sample);
+                    }
+                    let over = hub.act(|load, _| load.is_over());
+                    if over && (stopping || now >= last) {
+                        break;
+                    }
+                }
+            }
+        }
+        let end = self.sample(hub.act(|load, _| ended(&load.tally)));
+        let steady = from
+            .zip(to)
+            .filter(|(from, to)| to.at.saturating_duration_since(from.at) >= STEADY_MIN);
+        let window = match steady {
+            Some((from, to)) => from.until(to, true),
+            None => first.until(end, false),
+        };
+        Ok((window, end))
+    }
+
+    fn sample(&self, ended: u64) -> Sample {
+        self.connecting.sample(ended, self.carrier_pid)
+    }
+
+    fn show(&self, view: &mut View, tally: &Tally, now: Instant) -> Sample {
+        let sample = self.sample(ended(tally));
+        let Plan { start, schedule, .. } = self.plan;
+        view.show(&Scene {
+            at: now,
+            tally,
+            sessions: self.sessions.saturating_sub(tally.sessions_lost),
+            rate_wanted: schedule.rate_at(now.saturating_duration_since(*start)),
+            calls_total: schedule.total(),
+            gateway: sample.gateway,
+        });
+        sample
+    }
+}
+
+fn ended(tally: &Tally) -> u64 {
+    tally.attempted - tally.live()
+}
