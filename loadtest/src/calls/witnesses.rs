@@ -18,8 +18,8 @@ use crate::carrier::Record;
 
 /// How often it is looked whether the gateway has settled.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// What the carrier has for its last lines, however long the gateway took.
-const CARRIER_LEAST: Duration = Duration::from_secs(1);
+/// What the carrier has for its last lines, once the gateway has settled.
+const CARRIER_PATIENCE: Duration = Duration::from_secs(3);
 
 /// See the [module](self).
 pub(super) struct Witnesses {
@@ -86,7 +86,7 @@ impl Witnesses {
         }
         let answered = seen.iter().filter(|seen| matches!(seen.outcome, Outcome::Answered(_)));
         let answered: HashSet<&str> = answered.map(|seen| &*seen.called).collect();
-        let patience = deadline.max(Instant::now() + CARRIER_LEAST);
+        let patience = Instant::now() + CARRIER_PATIENCE;
         let records = self.exchange.finish(&self.called, &answered, patience).await?;
         let books = match self.books {
             Some(books) => Some(books.close().await.map_err(CallsError::books)?),

@@ -1,8 +1,8 @@
 //! As much of a gateway as sessions and calls need: handshake, REGISTER, and a leg for each call.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
-use std::sync::mpsc;
+use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
@@ -27,6 +27,15 @@ pub(crate) const WORKSPACE: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 /// It lives in a thread, as long as the test's process.
 pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
+    seen: Arc<Mutex<Seen>>,
+}
+
+/// What has come to it so far.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) calls: usize,
+    /// Where sockets came from.
+    pub(crate) sources: BTreeSet<IpAddr>,
 }
 
 impl Gateway {
@@ -35,6 +44,8 @@ impl Gateway {
         let key = SigningKey::from_value(&key.as_bytes().to_vec().into()).unwrap();
         let keys = Keys::new(key, None);
         let (ready, address) = mpsc::channel();
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let own = Arc::clone(&seen);
         std::thread::spawn(move || {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -43,13 +54,23 @@ impl Gateway {
                 let listener = bound.listener().unwrap();
                 ready.send(bound.local_addr().unwrap()).unwrap();
                 loop {
-                    let (stream, _) = listener.accept().await;
-                    tokio::task::spawn_local(session(stream, keys.clone(), status));
+                    let (stream, source) = listener.accept().await;
+                    own.lock().unwrap().sources.insert(source.ip());
+                    tokio::task::spawn_local(session(
+                        stream,
+                        keys.clone(),
+                        status,
+                        Arc::clone(&own),
+                    ));
                 }
             };
             runtime.block_on(LocalSet::new().run_until(serve));
         });
-        Self { address: address.recv().unwrap() }
+        Self { address: address.recv().unwrap(), seen }
+    }
+
+    pub(crate) fn seen(&self) -> Seen {
+        self.seen.lock().unwrap().clone()
     }
 }
 
@@ -66,7 +87,7 @@ fn is_welcome(head: &Head, keys: &Keys) -> bool {
     })
 }
 
-async fn session(mut stream: TcpStream, keys: Keys, status: u16) {
+async fn session(mut stream: TcpStream, keys: Keys, status: u16, seen: Arc<Mutex<Seen>>) {
     let Ok(mut head) = read_head(&mut stream).await else { return };
     if !is_welcome(&head, &keys) {
         return Answer::refusal(HandshakeRefusal::TokenInvalid).finish(stream).await;
@@ -79,6 +100,8 @@ async fn session(mut stream: TcpStream, keys: Keys, status: u16) {
             && let Ok(Read::Message(message)) = read(&bytes, Framing::WebSocket)
         {
             take(message, status, &mut calls, &outbox);
+            let begun = seen.lock().unwrap().calls.max(calls.len());
+            seen.lock().unwrap().calls = begun;
         }
     }
 }

@@ -38,6 +38,29 @@ impl Gateway {
         Self { load, now: start, start, legs, status: 200, used, asked }
     }
 
+    /// One whose calls have audio.
+    fn with_audio(rate: f64, calls: u64) -> Self {
+        let mut gateway = Self::new(rate, calls, 2, &[]);
+        gateway.load.plan.audio = true;
+        gateway
+    }
+
+    /// What was asked of the audio since the last time, by name and call.
+    fn asked(&mut self) -> Vec<(&'static str, u64)> {
+        let asked = std::mem::take(&mut self.asked).into_iter().map(|output| match output {
+            Output::Audio { call, ask: Ask::Offer } => ("offer", call),
+            Output::Audio { call, ask: Ask::Answer(_) } => ("answer", call),
+            Output::Audio { call, ask: Ask::Quiet } => ("quiet", call),
+            Output::Audio { call, ask: Ask::Close } => ("close", call),
+            Output::Send { .. } => panic!("{output:?}"),
+        });
+        asked.collect()
+    }
+
+    fn offer(&mut self, call: u64) {
+        self.load.offered(self.now, call, Ok(Bytes::from_static(OFFER.as_bytes())));
+    }
+
     fn run(&mut self, duration: Duration) {
         let end = self.now + duration;
         while self.now < end {
@@ -220,4 +243,67 @@ fn a_renewal_carries_the_token_and_its_answer_is_counted() {
     }
     let tally = &gateway.load.tally;
     assert_eq!((tally.renewed, tally.renewals_refused), (1, 1));
+}
+
+#[test]
+fn audio_is_made_ahead_connected_silenced_before_the_bye_and_waited_for() {
+    let mut gateway = Gateway::with_audio(1.0, 2);
+    gateway.run(Duration::from_millis(10));
+    assert_eq!(gateway.asked(), [("offer", 0)]);
+    assert!(gateway.used.is_empty(), "no INVITE without an offer");
+    gateway.offer(0);
+    gateway.run(Duration::from_millis(590));
+    assert_eq!(gateway.asked(), [("answer", 0), ("offer", 1)]);
+    gateway.offer(1);
+    gateway.run(Duration::from_millis(400));
+    assert_eq!(gateway.asked(), [("quiet", 0)], "100 ms before the BYE");
+    gateway.run(Duration::from_millis(100));
+    assert_eq!(gateway.asked(), [("answer", 1), ("close", 0)]);
+    let sound = Sound { sent: 7, ..Sound::default() };
+    gateway.load.heard(0, Some(sound));
+    gateway.run(Duration::from_secs(2));
+    assert_eq!(gateway.asked(), [("quiet", 1), ("close", 1)]);
+    assert!(!gateway.load.is_over(), "the last figures are not there");
+    gateway.load.heard(1, None);
+    assert!(gateway.load.is_over());
+    let late = gateway.load.tally.late.percentiles().unwrap();
+    assert!(late.max >= 9.0, "the first call waited for its offer: {late:?}");
+    let seen = gateway.load.seen();
+    assert_eq!((seen[0].sound, seen[1].sound), (Some(sound), None));
+    for (seen, called) in seen.iter().zip(["+254722000001", "+254722000101"]) {
+        assert_eq!(seen.called, called);
+        let Outcome::Answered(answered) = &seen.outcome else { panic!("{seen:?}") };
+        let talked = answered.talked.unwrap();
+        assert!(talked.abs_diff(Duration::from_secs(1)) < Duration::from_millis(3), "{talked:?}");
+    }
+}
+
+#[test]
+fn a_call_without_an_offer_fails_and_one_that_comes_too_late_is_closed() {
+    let mut gateway = Gateway::with_audio(10.0, 2);
+    gateway.load.offered(gateway.now, 0, Err("no socket".into()));
+    gateway.run(Duration::from_millis(150));
+    assert_eq!(gateway.load.tally.failed["no audio to offer: no socket"], 1);
+    gateway.load.stop(gateway.now);
+    gateway.run(Duration::from_millis(10));
+    gateway.asked();
+    gateway.offer(1);
+    gateway.run(Duration::from_millis(10));
+    assert_eq!(gateway.asked(), [("close", 1)]);
+    assert_eq!(gateway.load.tally.live(), 0);
+}
+
+#[test]
+fn what_each_call_was_is_kept_for_the_proof() {
+    let mut gateway = Gateway::new(10.0, 3, 2, &[]);
+    gateway.run(Duration::from_millis(60));
+    gateway.status = 486;
+    gateway.run(Duration::from_millis(100));
+    gateway.load.session_lost(0);
+    gateway.run(Duration::from_millis(200));
+    let outcomes: Vec<_> = gateway.load.seen().iter().map(|seen| &seen.outcome).collect();
+    let [Outcome::Answered(lost), Outcome::Unanswered, Outcome::Unclear] = outcomes[..] else {
+        panic!("{outcomes:?}");
+    };
+    assert_eq!(lost.talked, None, "nobody knows how long the gateway thinks it talked");
 }
