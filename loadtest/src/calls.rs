@@ -178,10 +178,10 @@ async fn drive(settings: &Settings, stop: &Stop) -> Result<Report, CallsError> {
         () = hub.renew(&gate.mint) => return Err(io::Error::other("renewals ended").into()),
     };
     view.clear();
-    let (mut tally, seen) = hub.act(|load, _| (load.tally.clone(), load.seen().to_vec()));
+    let (mut tally, seen) = hub.act(|load, _| (load.tally.clone(), load.take_seen()));
     hub.close().await;
 
-    let Verdict { records, proof } = witnesses.judge(&seen).await?;
+    let Verdict { records, proof, unproven } = witnesses.judge(&seen).await;
     let audio = settings.media.then(|| judge(&seen, records.as_deref()));
     for (why, calls) in audio.iter().flat_map(|audio| &audio.without) {
         tally.fail_completed(why, *calls);
@@ -198,7 +198,8 @@ async fn drive(settings: &Settings, stop: &Stop) -> Result<Report, CallsError> {
     };
     let carrier = records.as_deref().map(CarrierReport::new);
     let (ok, reconnect, calls) = (false, None, Some(calls));
-    let report = Report { ok, sessions, reconnect, calls, carrier, audio, window, memory, proof };
+    let report =
+        Report { ok, sessions, reconnect, calls, carrier, audio, window, memory, proof, unproven };
     Ok(report.judged())
 }
 

@@ -3,7 +3,7 @@
 //! | part | what |
 //! |---|---|
 //! | [`carrier`] | a simulated carrier on one UDP port: what it does follows from the called number |
-//! | [`calls`] | simulated browsers: sessions and calls at a fixed rate, latencies, the gateway's cost |
+//! | [`calls`] | simulated browsers: sessions and calls at a planned rate, latencies, the gateway's cost, and the proof that it billed right |
 //!
 //! In both a plain value decides (a `Switch`, a `Load`) with `now` as an argument, and a short loop
 //! around it owns sockets and clocks.

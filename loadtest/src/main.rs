@@ -30,6 +30,8 @@ enum Command {
 const NOT_RUN: u8 = 2;
 
 fn main() -> ExitCode {
+    // Each session is a file, and each call with audio a few; what cannot be raised, its use tells.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
     let outcome = match Cli::parse().command {
         Command::Carrier(settings) => {
             carrier::run(&settings).map(|()| true).map_err(|error| error.to_string())

@@ -1,5 +1,7 @@
 //! `sessions`: many sessions that register and stay, and come back when their sockets are dropped.
 
+use std::io;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -7,12 +9,12 @@ use clap::Args;
 use super::alarm::Alarm;
 use super::connecting::Connecting;
 use super::load::{Load, Plan};
-use super::proof::{Facts, Terms, prove};
-use super::report::{Memory, Reconnect, Report};
+use super::report::{Memory, Reconnect, Report, Sample, Window};
 use super::schedule::{Ramp, Schedule};
 use super::sessions::{Gate, Hub, Opened, Opening, open_all};
 use super::settings::seconds;
 use super::stop::Stop;
+use super::tally::Tally;
 use super::view::View;
 use super::watch::Watching;
 use super::witnesses::Watch;
@@ -53,8 +55,7 @@ pub(super) async fn drive(settings: &SessionSettings, stop: &Stop) -> Result<Rep
     let watch = Watch::start(connecting).await?;
     let mut view = View::new();
     let opener = Opener { connecting, gate: &gate, carrier_pid: None, stop };
-    let (sessions, opened, before, open) = opener.open(&mut view).await?;
-    let mut sessions = sessions;
+    let (mut sessions, opened, before, open) = opener.open(&mut view).await?;
 
     let mut holding = Holding { connecting, gate: &gate, stop, count: sessions.opened };
     let mut hub = holding.start(opened, None)?;
@@ -82,18 +83,27 @@ pub(super) async fn drive(settings: &SessionSettings, stop: &Stop) -> Result<Rep
         }
         _ => None,
     };
-    let proof = match watch {
-        Some(watch) => {
-            watch.settle(connecting.settle()).await?;
-            let (gauges, terms) = (watch.gauges().await?, Terms::default());
-            let (seen, books, carried) = (&[][..], None, None);
-            Some(prove(&Facts { seen, books, terms, carried, gauges: &gauges }))
-        }
-        None => None,
+    let judged = match watch {
+        Some(watch) => watch.judge(connecting.settle()).await.map(Some),
+        None => Ok(None),
+    };
+    let (proof, unproven) = match judged {
+        Ok(proof) => (proof, None),
+        Err(error) => (None, Some(error.to_string())),
     };
     let (calls, carrier, audio) = (None, None, None);
-    let report =
-        Report { ok: false, sessions, reconnect, calls, carrier, audio, window, memory, proof };
+    let report = Report {
+        ok: false,
+        sessions,
+        reconnect,
+        calls,
+        carrier,
+        audio,
+        window,
+        memory,
+        proof,
+        unproven,
+    };
     Ok(report.judged())
 }
 
@@ -106,11 +116,7 @@ struct Holding<'a> {
 }
 
 impl Holding<'_> {
-    fn start(
-        &self,
-        opened: Vec<Opened>,
-        tally: Option<super::tally::Tally>,
-    ) -> Result<std::rc::Rc<Hub>, CallsError> {
+    fn start(&self, opened: Vec<Opened>, tally: Option<Tally>) -> Result<Rc<Hub>, CallsError> {
         let (browsers, wired) = opened.into_iter().map(Opened::split).unzip();
         let mut load = Load::new(nothing(Instant::now()), browsers);
         load.tally = tally.unwrap_or_default();
@@ -122,7 +128,7 @@ impl Holding<'_> {
         hub: &Hub,
         view: &mut View,
         idle: Duration,
-    ) -> Result<(super::report::Window, super::report::Sample), CallsError> {
+    ) -> Result<(Window, Sample), CallsError> {
         let plan = nothing(Instant::now());
         let watching = Watching {
             connecting: self.connecting,
@@ -134,7 +140,7 @@ impl Holding<'_> {
         };
         tokio::select! {
             held = watching.until_over(hub, view) => held,
-            () = hub.renew(&self.gate.mint) => Err(std::io::Error::other("renewals ended").into()),
+            () = hub.renew(&self.gate.mint) => Err(io::Error::other("renewals ended").into()),
         }
     }
 
@@ -143,7 +149,7 @@ impl Holding<'_> {
         &mut self,
         hub: &Hub,
         view: &mut View,
-    ) -> Result<(Reconnect, std::rc::Rc<Hub>), CallsError> {
+    ) -> Result<(Reconnect, Rc<Hub>), CallsError> {
         let before = self.connecting.sample(0, None);
         let dropped_at = Instant::now();
         let (browsers, tally) = hub.sever().await;

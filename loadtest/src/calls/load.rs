@@ -226,8 +226,8 @@ impl Load {
     }
 
     /// What all calls were, in order.
-    pub(super) fn seen(&self) -> &[Seen] {
-        &self.seen
+    pub(super) fn take_seen(&mut self) -> Vec<Seen> {
+        std::mem::take(&mut self.seen)
     }
 
     /// Renews a session's registration with a fresh token.

@@ -123,6 +123,8 @@ pub(super) struct Report {
     pub(super) window: Window,
     pub(super) memory: Option<Memory>,
     pub(super) proof: Option<Proof>,
+    /// Why there is no proof, where there was to be one.
+    pub(super) unproven: Option<String>,
 }
 
 impl Sample {
@@ -203,7 +205,7 @@ impl CarrierReport {
 impl Report {
     /// All sessions are as they should be, every call ended as it should, and the books agree.
     pub(super) fn judged(mut self) -> Self {
-        let Self { sessions, reconnect, calls, proof, .. } = &self;
+        let Self { sessions, reconnect, calls, proof, unproven, .. } = &self;
         let sessions_are = sessions.failed.is_empty()
             && sessions.lost == 0
             && sessions.renewals_refused == 0
@@ -212,7 +214,7 @@ impl Report {
             calls.failed.is_empty()
                 && calls.attempted == calls.completed + calls.refused_as_expected
         });
-        let books_are = proof.as_ref().is_none_or(|proof| proof.ok);
+        let books_are = unproven.is_none() && proof.as_ref().is_none_or(|proof| proof.ok);
         self.ok = sessions_are && calls_are && books_are;
         self
     }
@@ -242,6 +244,9 @@ impl fmt::Display for Report {
         }
         if let Some(proof) = &self.proof {
             proof.fmt(f)?;
+        }
+        if let Some(why) = &self.unproven {
+            writeln!(f, "proof: none: {why}")?;
         }
         writeln!(f, "{}", if self.ok { "all as it should be" } else { "NOT all as it should be" })
     }
@@ -404,6 +409,7 @@ mod tests {
             window,
             memory: Some(memory),
             proof: None,
+            unproven: None,
         }
         .judged()
     }
@@ -443,6 +449,20 @@ mod tests {
         assert_eq!(json["calls"]["invite_to_answer_ms"]["count"], 99);
         assert_eq!(json["window"]["calls_ended"], 2000);
         assert_eq!(json["ok"], false);
+    }
+
+    #[test]
+    fn a_proof_that_could_not_be_made_is_not_as_it_should_be() {
+        let mut report = report(&[("486", 1)]);
+        if let Some(calls) = &mut report.calls {
+            calls.failed.clear();
+            calls.attempted = 99;
+        }
+        report = report.judged();
+        assert!(report.ok);
+        report.unproven = Some("nobody answered".to_owned());
+        report = report.judged();
+        assert!(!report.ok && report.to_string().contains("proof: none: nobody answered"));
     }
 
     #[test]

@@ -40,10 +40,13 @@ pub(super) struct Watch {
 }
 
 /// What they said.
+#[derive(Default)]
 pub(super) struct Verdict {
     pub(super) records: Option<Vec<Record>>,
     /// `None` where nobody was asked.
     pub(super) proof: Option<Proof>,
+    /// Why there is none: a witness that is gone takes nothing from what was measured.
+    pub(super) unproven: Option<String>,
 }
 
 impl Witnesses {
@@ -79,29 +82,33 @@ impl Witnesses {
     }
 
     /// Waits until the gateway has done with the last call, and holds all against each other.
-    pub(super) async fn judge(self, seen: &[Seen]) -> Result<Verdict, CallsError> {
+    pub(super) async fn judge(self, seen: &[Seen]) -> Verdict {
+        let settled = self.settle().await;
+        let answered = seen.iter().filter(|seen| matches!(seen.outcome, Outcome::Answered(_)));
+        let answered: HashSet<&str> = answered.map(|seen| &*seen.called).collect();
+        let patience = Instant::now() + CARRIER_PATIENCE;
+        let Self { exchange, called, terms, books, watch, .. } = self;
+        let told = exchange.finish(&called, &answered, patience).await.map_err(CallsError::from);
+        let (records, told) = match told {
+            Ok(records) => (records, Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        let judged = match settled.and(told) {
+            Ok(()) => prove_all(seen, records.as_deref(), books, watch, terms).await,
+            Err(error) => Err(error),
+        };
+        match judged {
+            Ok(proof) => Verdict { records, proof, unproven: None },
+            Err(error) => Verdict { records, proof: None, unproven: Some(error.to_string()) },
+        }
+    }
+
+    async fn settle(&self) -> Result<(), CallsError> {
         let deadline = Instant::now() + self.settle;
         while Instant::now() < deadline && !self.is_settled().await? {
             tokio::time::sleep(LOOK_EVERY).await;
         }
-        let answered = seen.iter().filter(|seen| matches!(seen.outcome, Outcome::Answered(_)));
-        let answered: HashSet<&str> = answered.map(|seen| &*seen.called).collect();
-        let patience = Instant::now() + CARRIER_PATIENCE;
-        let records = self.exchange.finish(&self.called, &answered, patience).await?;
-        let books = match self.books {
-            Some(books) => Some(books.close().await.map_err(CallsError::books)?),
-            None => None,
-        };
-        let watched = self.watch.is_some();
-        let gauges = match self.watch {
-            Some(watch) => watch.gauges().await?,
-            None => Vec::new(),
-        };
-        let proof = (books.is_some() || records.is_some() || watched).then(|| {
-            let (books, carried) = (books.as_ref(), records.as_deref());
-            prove(&Facts { seen, books, terms: self.terms, carried, gauges: &gauges })
-        });
-        Ok(Verdict { records, proof })
+        Ok(())
     }
 
     async fn is_settled(&self) -> Result<bool, CallsError> {
@@ -115,6 +122,27 @@ impl Witnesses {
             None => Ok(true),
         }
     }
+}
+
+async fn prove_all(
+    seen: &[Seen],
+    carried: Option<&[Record]>,
+    books: Option<Bookkeeper>,
+    watch: Option<Watch>,
+    terms: Terms,
+) -> Result<Option<Proof>, CallsError> {
+    if books.is_none() && carried.is_none() && watch.is_none() {
+        return Ok(None);
+    }
+    let books = match books {
+        Some(books) => Some(books.close().await.map_err(CallsError::books)?),
+        None => None,
+    };
+    let gauges = match watch {
+        Some(watch) => watch.gauges().await?,
+        None => Vec::new(),
+    };
+    Ok(Some(prove(&Facts { seen, books: books.as_ref(), terms, carried, gauges: &gauges })))
 }
 
 impl Watch {
@@ -134,16 +162,18 @@ impl Watch {
         Ok(self.read().await?.is_back_at(&self.before))
     }
 
-    /// Waits until all is back where it was, for so long at the most.
-    pub(super) async fn settle(&self, patience: Duration) -> Result<(), CallsError> {
+    /// Waits until all is back where it was, for so long at the most, and says what is not.
+    pub(super) async fn judge(self, patience: Duration) -> Result<Proof, CallsError> {
         let deadline = Instant::now() + patience;
         while Instant::now() < deadline && !self.is_back().await? {
             tokio::time::sleep(LOOK_EVERY).await;
         }
-        Ok(())
+        let (seen, gauges) = (&[][..], self.gauges().await?);
+        let terms = Terms::default();
+        Ok(prove(&Facts { seen, books: None, terms, carried: None, gauges: &gauges }))
     }
 
-    pub(super) async fn gauges(&self) -> Result<Vec<Gauge>, CallsError> {
+    async fn gauges(&self) -> Result<Vec<Gauge>, CallsError> {
         Ok(self.read().await?.since(&self.before))
     }
 }

@@ -268,9 +268,9 @@ fn audio_is_made_ahead_connected_silenced_before_the_bye_and_waited_for() {
     assert!(gateway.load.is_over());
     let late = gateway.load.tally.late.percentiles().unwrap();
     assert!(late.max >= 9.0, "the first call waited for its offer: {late:?}");
-    let seen = gateway.load.seen();
+    let seen = gateway.load.take_seen();
     assert_eq!((seen[0].sound, seen[1].sound), (Some(sound), None));
-    for (seen, called) in seen.iter().zip(["+254722000001", "+254722000101"]) {
+    for (seen, called) in seen.into_iter().zip(["+254722000001", "+254722000101"]) {
         assert_eq!(seen.called, called);
         let Outcome::Answered(answered) = &seen.outcome else { panic!("{seen:?}") };
         let talked = answered.talked.unwrap();
@@ -301,7 +301,8 @@ fn what_each_call_was_is_kept_for_the_proof() {
     gateway.run(Duration::from_millis(100));
     gateway.load.session_lost(0);
     gateway.run(Duration::from_millis(200));
-    let outcomes: Vec<_> = gateway.load.seen().iter().map(|seen| &seen.outcome).collect();
+    let seen = gateway.load.take_seen();
+    let outcomes: Vec<_> = seen.iter().map(|seen| &seen.outcome).collect();
     let [Outcome::Answered(lost), Outcome::Unanswered, Outcome::Unclear] = outcomes[..] else {
         panic!("{outcomes:?}");
     };
