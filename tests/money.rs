@@ -148,24 +148,34 @@ async fn a_call_is_cut_on_the_last_second_that_is_paid() {
 }
 
 #[tokio::test]
-async fn a_credit_from_elsewhere_rescues_a_call() {
-    let (carrier, gateway, workspace) = world(20, Script::Answer, Setup::new());
+async fn a_credit_from_the_command_line_rescues_a_call_that_was_warned() {
+    // Eight seconds.
+    let (carrier, gateway, workspace) = world(40, Script::Answer, Setup::new());
     let mut phone = Phone::of(&gateway, &workspace).await;
-    let mut call = phone.talk(THEIRS).await;
+    let headers = "Allow: INVITE, ACK, BYE, CANCEL, INFO\r\n".to_owned();
+    let mut call = phone.invite(Dial { headers, ..Dial::to(THEIRS) }).await;
+    assert_eq!(phone.outcome(&mut call).await.status(), Some(200));
     let started = Instant::now();
+    let id = call.invite.call_id().to_owned();
+    let warning = phone.find("a warning", |sip| sip.asks("INFO", &id)).await;
+    phone.send(warning.response(200, None, "", "")).await;
     let peer = carrier.invite_to(THEIRS).await.call_id().to_owned();
-    gateway.place.credit(&workspace, 1_000);
-    until("six seconds of talk", async || {
+    let mut command = gateway.place.command();
+    command.args(["wallet", "credit", "--amount-minor", "1000", "--workspace", &workspace.id]);
+    let credit = command.output().unwrap();
+    assert!(credit.status.success(), "{}", String::from_utf8_lossy(&credit.stderr));
+    assert_eq!(carrier.count("BYE", &peer), 0, "the credit came in time");
+    until("ten seconds of talk", async || {
         assert_eq!(carrier.count("BYE", &peer), 0, "the call goes on");
-        (started.elapsed() > Duration::from_secs(6)).then_some(())
+        (started.elapsed() > Duration::from_secs(10)).then_some(())
     })
     .await;
     assert_eq!(phone.hang_up(&mut call).await.status(), Some(200));
     let row = gateway.ended_call(&workspace, &call.id()).await;
     assert_eq!(row["hangup_by"], json!("caller"));
-    assert!(row["duration_seconds"].as_i64() >= Some(6), "{row}");
+    assert!(row["duration_seconds"].as_i64() >= Some(10), "{row}");
     let cost = row["cost_minor"].as_i64().unwrap();
-    assert_eq!(gateway.wallet(&workspace).await, (1_020 - cost, 0));
+    assert_eq!(gateway.wallet(&workspace).await, (1_040 - cost, 0));
     ledger::check(&gateway.place);
 }
 
