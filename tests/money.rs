@@ -332,6 +332,7 @@ async fn while_the_database_is_locked_no_call_is_free_and_no_debit_is_lost() {
     let mut before = phone.talk(&number(1)).await;
     assert_eq!(Ask::get("/readyz").send(gateway.admin).await.status, 200);
     let lock = Lock::take(&gateway.place).await;
+    let locked = Instant::now();
     // Nobody knows yet that the answer of this one cannot be committed.
     let answer = phone.refused(Dial::to(&number(2))).await;
     assert_eq!(answer.refusal(), (503, "wallet.unavailable".to_owned()));
@@ -348,6 +349,15 @@ async fn while_the_database_is_locked_no_call_is_free_and_no_debit_is_lost() {
     assert_eq!(phone.hang_up(&mut before).await.status(), Some(200));
     carrier.request("BYE", carrier.invite_to(&number(1)).await.call_id()).await;
     assert_eq!(phone.options().await.status(), Some(200), "the session goes on");
+    until("ten seconds of the lock", async || {
+        assert_eq!(Ask::get("/readyz").send(gateway.admin).await.status, 503);
+        (locked.elapsed() > Duration::from_secs(10)).then_some(())
+    })
+    .await;
+    let answer = phone.refused(Dial::to(&number(5))).await;
+    assert_eq!(answer.refusal(), (503, "wallet.unavailable".to_owned()));
+    assert_eq!(carrier.calls(), 2);
+    assert_eq!(ledger::check(&gateway.place).debits, 0, "what is owed is not written yet");
     drop(lock);
     let row = gateway.ended_call(&workspace, &before.id()).await;
     assert_eq!(row["status"], json!("completed"));
