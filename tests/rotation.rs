@@ -4,11 +4,13 @@
 
 mod common;
 
+use std::time::{Duration, Instant};
+
 use common::carrier::{Carrier, Script};
 use common::gateway::{Gateway, Setup, Workspace};
 use common::phone::Phone;
 use common::{OURS, THEIRS, forge, ledger, until};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const A: &str = "key A of the rotation tests, long enough";
 const B: &str = "key B of the rotation tests, long enough";
@@ -136,6 +138,37 @@ async fn a_key_that_was_never_announced_is_an_emergency_for_the_removed_ones_ses
     assert_eq!(world.carrier.answer_to("BYE", &peer).await.status(), Some(200));
     world.gateway.ended_call(&world.workspace, &call.id()).await;
     assert_eq!(ledger::check(&world.gateway.place).debits, 1);
+}
+
+#[tokio::test]
+async fn a_call_whose_browser_stays_away_after_an_emergency_ends_thirty_seconds_later() {
+    let world = World::new(None);
+    let World { carrier, gateway, workspace } = &world;
+    let mut phone = Phone::of(gateway, workspace).await;
+    let call = phone.talk(THEIRS).await;
+    let peer = carrier.invite_to(THEIRS).await.call_id().to_owned();
+    carrier.request("ACK", &peer).await;
+    world.rotate(C, None, "Emergency").await;
+    assert_eq!(phone.closed().await.0, 4401);
+    let closed = Instant::now();
+    // In steps, since one wait has a deadline below what is waited for.
+    for seconds in [10, 20, 29] {
+        until("the patience with the browser", async || {
+            (closed.elapsed() > Duration::from_secs(seconds)).then_some(())
+        })
+        .await;
+    }
+    assert_eq!(carrier.count("BYE", &peer), 0);
+    carrier.request("BYE", &peer).await;
+    assert!(closed.elapsed() < Duration::from_secs(33), "{:?}", closed.elapsed());
+    let row = gateway.ended_call(workspace, &call.id()).await;
+    assert_eq!(
+        (&row["status"], &row["hangup_by"]),
+        (&json!("completed"), &json!("connection_lost"))
+    );
+    let sums = ledger::check(&gateway.place);
+    assert_eq!((sums.answered, sums.debits, sums.open_holds), (1, 1, 0));
+    assert_eq!(gateway.wallet(workspace).await, (10_000 - sums.debited, 0));
 }
 
 #[tokio::test]
