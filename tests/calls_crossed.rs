@@ -7,13 +7,14 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::carrier::{Carrier, Script};
+use common::frames::{CLOSE, FIN, Frames, PING, PONG, TEXT};
 use common::gateway::{Gateway, Setup, Workspace};
 use common::http::Ask;
 use common::ledger;
 use common::phone::{Dial, Phone};
 use common::sip::sdp;
-use common::{OURS, THEIRS, until};
-use serde_json::json;
+use common::{OURS, THEIRS, passed, until};
+use serde_json::{Value, json};
 
 fn world(script: Script, setup: Setup) -> (Carrier, Gateway, Workspace) {
     let carrier = Carrier::start(script);
@@ -162,13 +163,7 @@ async fn a_lost_socket_whose_browser_stays_away_ends_its_calls_after_thirty_seco
     phone.progress(&early, 180).await;
     phone.lose();
     let lost = Instant::now();
-    // In steps, since one wait has a deadline below what is waited for.
-    for seconds in [10, 20, 29] {
-        until("the patience with the browser", async || {
-            (lost.elapsed() > Duration::from_secs(seconds)).then_some(())
-        })
-        .await;
-    }
+    passed(lost, 29).await;
     assert_eq!(carrier.count("BYE", carrier.invite_to(&number(1)).await.call_id()), 0);
     carrier.request("BYE", carrier.invite_to(&number(1)).await.call_id()).await;
     carrier.request("CANCEL", carrier.invite_to(&ringing).await.call_id()).await;
@@ -181,6 +176,38 @@ async fn a_lost_socket_whose_browser_stays_away_ends_its_calls_after_thirty_seco
     gateway.ended_calls(&workspace, 2).await;
     let sums = ledger::check(&gateway.place);
     assert_eq!((sums.answered, sums.debits, sums.open_holds), (1, 1, 0));
+}
+
+#[tokio::test]
+async fn a_browser_that_answers_no_ping_is_closed_after_a_minute_and_another_is_not() {
+    let (_carrier, gateway, workspace) = world(Script::Answer, Setup::new());
+    let token = gateway.token(&workspace, Value::Null).await;
+    let (mut silent, _) = Frames::open(gateway.ws, &token, "").await;
+    let (mut alive, _) = Frames::open(gateway.ws, &token, "").await;
+    let opened = Instant::now();
+    passed(opened, 29).await;
+    assert_eq!(silent.next().await.0, FIN | PING);
+    let (pinged, payload) = alive.next().await;
+    assert_eq!(pinged, FIN | PING);
+    assert!(opened.elapsed() < Duration::from_secs(34), "{:?}", opened.elapsed());
+    alive.send(FIN | PONG, &payload).await;
+    passed(opened, 59).await;
+    assert_eq!(gateway.metric("sautikit_sessions_closed_total", "").await, 0.0, "not yet");
+    let (closed, told) = silent.next().await;
+    assert_eq!((closed, &told[..2]), (FIN | CLOSE, &4408_u16.to_be_bytes()[..]));
+    assert!(opened.elapsed() < Duration::from_secs(64), "{:?}", opened.elapsed());
+    until("the count of it", async || {
+        let slow = gateway.metric("sautikit_sessions_closed_total", "code=\"too_slow\"").await;
+        (slow == 1.0).then_some(())
+    })
+    .await;
+    alive.send(FIN | TEXT, b"\r\n\r\n").await;
+    // A second ping may come before the answer.
+    let mut answer = alive.next().await;
+    if answer.0 == FIN | PING {
+        answer = alive.next().await;
+    }
+    assert_eq!(answer, (FIN | TEXT, b"\r\n".to_vec()));
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! The signing key changes while sessions live: by its files and SIGHUP.
+//! What sessions stand on ends while they live: their token lapses, or the signing key changes, by
+//! its files and SIGHUP.
 
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it says")]
 
@@ -8,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use common::carrier::{Carrier, Script};
 use common::gateway::{Gateway, Setup, Workspace};
-use common::phone::Phone;
-use common::{OURS, THEIRS, forge, ledger, until};
+use common::phone::{Dial, Phone};
+use common::{OURS, THEIRS, forge, ledger, passed, until};
 use serde_json::{Value, json};
 
 const A: &str = "key A of the rotation tests, long enough";
@@ -151,13 +152,7 @@ async fn a_call_whose_browser_stays_away_after_an_emergency_ends_thirty_seconds_
     world.rotate(C, None, "Emergency").await;
     assert_eq!(phone.closed().await.0, 4401);
     let closed = Instant::now();
-    // In steps, since one wait has a deadline below what is waited for.
-    for seconds in [10, 20, 29] {
-        until("the patience with the browser", async || {
-            (closed.elapsed() > Duration::from_secs(seconds)).then_some(())
-        })
-        .await;
-    }
+    passed(closed, 29).await;
     assert_eq!(carrier.count("BYE", &peer), 0);
     carrier.request("BYE", &peer).await;
     assert!(closed.elapsed() < Duration::from_secs(33), "{:?}", closed.elapsed());
@@ -169,6 +164,32 @@ async fn a_call_whose_browser_stays_away_after_an_emergency_ends_thirty_seconds_
     let sums = ledger::check(&gateway.place);
     assert_eq!((sums.answered, sums.debits, sums.open_holds), (1, 1, 0));
     assert_eq!(gateway.wallet(workspace).await, (10_000 - sums.debited, 0));
+}
+
+#[tokio::test]
+async fn a_lapsed_session_is_closed_thirty_seconds_later_and_one_with_a_call_after_it() {
+    let World { carrier, gateway, workspace } = &World::new(None);
+    // Three seconds of life.
+    let claims = forge::claims(&workspace.id, 297).to_string();
+    let token = forge::signed(forge::HEADER, &claims, A.as_bytes());
+    let mut idle = Phone::open(gateway, &token, &workspace.id).await.unwrap();
+    let mut talking = Phone::open(gateway, &token, &workspace.id).await.unwrap();
+    let mut call = talking.talk(THEIRS).await;
+    let opened = Instant::now();
+    passed(opened, 31).await;
+    let closed = async || gateway.metric("sautikit_sessions_closed_total", "").await;
+    assert_eq!(closed().await, 0.0, "not yet");
+    assert_eq!(idle.closed().await, (4401, "token expired".to_owned()));
+    assert!(opened.elapsed() < Duration::from_secs(37), "{:?}", opened.elapsed());
+    passed(opened, 37).await;
+    let peer = carrier.invite_to(THEIRS).await.call_id().to_owned();
+    assert_eq!((carrier.count("BYE", &peer), closed().await), (0, 1.0), "its call goes on");
+    let refused = talking.refused(Dial::to("+254722000002")).await;
+    assert_eq!(refused.refusal(), (401, "token.expired".to_owned()));
+    assert_eq!(talking.hang_up(&mut call).await.status(), Some(200));
+    assert_eq!(talking.closed().await, (4401, "token expired".to_owned()));
+    gateway.ended_call(workspace, &call.id()).await;
+    assert_eq!(ledger::check(&gateway.place).debits, 1);
 }
 
 #[tokio::test]

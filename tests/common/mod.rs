@@ -52,6 +52,11 @@ where
     }
 }
 
+/// Waits until so long after an instant: for what must not have happened by then.
+pub(crate) async fn passed(since: std::time::Instant, seconds: u64) {
+    tokio::time::sleep_until((since + Duration::from_secs(seconds)).into()).await;
+}
+
 /// Letters and digits that no other call of this returns.
 pub(crate) fn unique() -> String {
     sautikit_net::random::hex::<8>()
