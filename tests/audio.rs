@@ -18,6 +18,7 @@ use common::phone::{Call, Dial, Phone};
 use common::sip::{Sip, sdp};
 use common::{OURS, THEIRS, until};
 use sautikit_media::peer::{Crowd, PeerHandle, PeerOptions};
+use sautikit_net::client::ConnectError;
 use serde_json::{Value, json};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -260,4 +261,40 @@ async fn an_answer_that_cannot_be_carried_ends_both_sides_without_a_charge() {
     assert_eq!(rows[0]["failure_code"], json!(502));
     assert_eq!(gateway.wallet(&workspace).await, (10_000, 0));
     assert_eq!(ledger::check(&gateway.place).debits, 0);
+}
+
+#[tokio::test]
+async fn what_open_files_do_not_carry_is_refused_until_a_call_ends() {
+    let (crowd, echo) = (crowd(), Echo::start(false));
+    // Beside what the API may need, eight: two calls with two sockets each, and four sessions.
+    let setup = Setup::new().without_limits().open_files(768 + 8);
+    let (carrier, gateway, workspace) = world(Script::Ring, &echo, setup);
+    let mut phones = Vec::new();
+    for _ in 0..4 {
+        phones.push(Phone::of(&gateway, &workspace).await);
+    }
+    let token = gateway.token(&workspace, Value::Null).await;
+    let fifth = Phone::open(&gateway, &token, &workspace.id).await.err().unwrap();
+    assert!(matches!(fifth, ConnectError::Refused { status: 503, .. }), "{fifth}");
+    let mut ringing = Vec::new();
+    for phone in &mut phones[..2] {
+        let (call, peer) = dial(phone, &crowd, true).await;
+        phone.progress(&call, 180).await;
+        ringing.push((call, peer));
+    }
+    let (mut third, _peer) = dial(&mut phones[2], &crowd, true).await;
+    let answer = phones[2].outcome(&mut third).await;
+    assert_eq!(answer.refusal(), (503, "gateway.overloaded".to_owned()));
+    assert!((2..=10).contains(&answer.retry_after().unwrap()), "{answer}");
+    assert_eq!((carrier.calls(), gateway.wallet(&workspace).await), (2, (10_000, 10)));
+    let (mut first, _) = ringing.remove(0);
+    phones[0].cancel(&first).await;
+    assert_eq!(phones[0].outcome(&mut first).await.status(), Some(487));
+    until("the place to be free", async || {
+        (gateway.metric("sautikit_calls_live", "").await == 1.0).then_some(())
+    })
+    .await;
+    let (again, _peer) = dial(&mut phones[2], &crowd, true).await;
+    phones[2].progress(&again, 180).await;
+    assert_eq!(carrier.calls(), 3);
 }

@@ -96,6 +96,49 @@ fn a_database_that_cannot_be_opened_stops_the_start_with_one_line() {
     refuses(&setup, 64, &["PostgreSQL"]);
 }
 
+/// The lines that a start logged about a limit of the node.
+fn lines_about(limit: &str, setup: Setup) -> Vec<String> {
+    let setup = setup.trunk("a", "127.0.0.1:9".parse().unwrap(), &["+254"]);
+    let log = setup.start().log();
+    let lines = log.lines().filter(|line| line.contains(&format!(" {limit} is ")));
+    lines.map(ToOwned::to_owned).collect()
+}
+
+#[test]
+fn a_limit_that_the_machine_does_not_carry_is_lowered_in_one_line_and_the_start_goes_on() {
+    // A hundred pairs, of which some rest after their calls.
+    let ports = || Setup::new().embedded().env("SAUTIKIT_MEDIA_PORTS", "30000-30199");
+    // What is left of them beside the API's connections and what is open anyway.
+    let files = || Setup::new().open_files(768 + 90);
+    let calls = |most: u32| ports().limit("calls_max", most);
+    let sessions = |most: u32| files().limit("sessions_max", most);
+    let why = "open files or ports carry no more";
+    for (limit, by_default, given) in [
+        ("calls_max", ports(), [(91, calls(91)), (0, calls(0)), (90, calls(90))]),
+        ("sessions_max", files(), [(91, sessions(91)), (0, sessions(0)), (90, sessions(90))]),
+    ] {
+        let told = lines_about(limit, by_default);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains(" INFO "), "nobody asked for more: {told:?}");
+        assert!(told[0].ends_with(&format!("{limit} is 90: {why}")), "{told:?}");
+        for (most, setup) in given {
+            let told = lines_about(limit, setup);
+            let was = match most {
+                90 => {
+                    assert!(told.is_empty(), "it fits: {told:?}");
+                    continue;
+                }
+                0 => "no limit".to_owned(),
+                most => most.to_string(),
+            };
+            assert_eq!(told.len(), 1, "{told:?}");
+            assert!(told[0].contains(" WARN "), "the operator asked for more: {told:?}");
+            let lowered = format!("{limit} is lowered from {was} to 90: {why}");
+            assert!(told[0].ends_with(&lowered), "{told:?}");
+        }
+    }
+}
+
 /// Calls that talk, each on its own phone, with the carrier's Call-ID of each.
 async fn talking(
     gateway: &Gateway,

@@ -35,6 +35,7 @@ pub(crate) struct Setup {
     trunks: String,
     rates: String,
     limits: String,
+    open_files: Option<u32>,
 }
 
 /// A gateway that said it is ready. It is killed when this is dropped, and its log then looked at.
@@ -154,6 +155,7 @@ impl Setup {
             trunks: String::new(),
             rates: String::new(),
             limits: String::new(),
+            open_files: None,
         };
         for name in ["HTTP", "WS", "SIP_UDP", "ADMIN"] {
             setup = setup.env(&format!("SAUTIKIT_{name}_ADDR"), "127.0.0.1:0");
@@ -193,6 +195,12 @@ impl Setup {
         self
     }
 
+    /// What the process may hold open at most, and cannot raise.
+    pub(crate) fn open_files(mut self, most: u32) -> Self {
+        self.open_files = Some(most);
+        self
+    }
+
     /// Nothing that a quick test would run into.
     pub(crate) fn without_limits(self) -> Self {
         self.limit("failed_handshakes_per_second_per_address", 0)
@@ -211,7 +219,10 @@ impl Setup {
         std::fs::write(&file, [&*self.trunks, &*self.rates, &*limits].concat()).unwrap();
         let mut command = self.place.command();
         command.args(["serve", "--config"]).arg(file).envs(self.env.iter().cloned());
-        command
+        match self.open_files {
+            Some(most) => with_open_files(most, &command),
+            None => command,
+        }
     }
 
     /// Starts it, and waits until it is ready.
@@ -255,6 +266,23 @@ impl Setup {
         let lines = log.lines.lock().unwrap().all.clone();
         (status.code().unwrap(), lines)
     }
+}
+
+/// The same command behind a shell that lowers its limit and becomes it.
+fn with_open_files(most: u32, command: &Command) -> Command {
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(format!("ulimit -n {most} && exec \"$0\" \"$@\""));
+    shell.arg(command.get_program()).args(command.get_args()).stdin(Stdio::null());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        shell.current_dir(folder);
+    }
+    shell
 }
 
 impl Log {
