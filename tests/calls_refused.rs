@@ -5,6 +5,8 @@
 
 mod common;
 
+use std::time::{Duration, Instant};
+
 use common::carrier::{Carrier, Script};
 use common::forge;
 use common::gateway::{Gateway, Setup, Workspace};
@@ -220,7 +222,7 @@ async fn lapsed(phone: &mut Phone, token: &str) -> Sip {
         if answer.status() != Some(200) {
             return answer;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("the token never lapses");
 }
@@ -314,6 +316,37 @@ async fn calls_at_once_are_limited_for_the_workspace_and_for_the_node() {
         let mut again = phone.talk("+254722000005").await;
         phone.hang_up(&mut again).await;
     }
+}
+
+#[tokio::test]
+async fn a_call_that_finds_the_gateway_late_is_shed_and_one_after_it_is_served() {
+    let (carrier, gateway, workspace) = world(Setup::new().without_limits());
+    let mut phone = Phone::of(&gateway, &workspace).await;
+    // A process that is stopped is as late as one whose loop is blocked.
+    gateway.signal("-STOP");
+    let stopped = Instant::now();
+    let mut late = phone.dial(THEIRS).await;
+    until("more than a tick and 250 ms", async || {
+        (stopped.elapsed() > Duration::from_millis(500)).then_some(())
+    })
+    .await;
+    gateway.signal("-CONT");
+    let answer = phone.outcome(&mut late).await;
+    assert_eq!(answer.refusal(), code(503, "gateway.overloaded"));
+    assert!((2..=10).contains(&answer.retry_after().unwrap()), "{answer}");
+    left_no_trace(&carrier, &gateway, &workspace, 1).await;
+    // A tick in time later the loop keeps up.
+    let mut call = loop {
+        let mut call = phone.dial(THEIRS).await;
+        match phone.outcome(&mut call).await.status() {
+            Some(200) => break call,
+            status => assert_eq!(status, Some(503)),
+        }
+        assert!(stopped.elapsed() < Duration::from_secs(10), "it is shed for ever");
+    };
+    phone.hang_up(&mut call).await;
+    gateway.ended_call(&workspace, &call.id()).await;
+    assert_eq!(carrier.calls(), 1);
 }
 
 #[tokio::test]
