@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import { after, before, test } from 'node:test';
 import { startCarrier } from './lib/carrier.mjs';
 import { launch } from './lib/chromium.mjs';
-import { startGateway } from './lib/gateway.mjs';
+import { NUMBER, startGateway } from './lib/gateway.mjs';
 import { openPhone } from './lib/phone-page.mjs';
 import { startSite } from './lib/site.mjs';
+import { signedToken } from './lib/token.mjs';
 import { until } from './lib/until.mjs';
 
 let carrier;
@@ -43,6 +46,37 @@ test('without balance the page says what to do, and no call is made', async (t) 
   assert.equal(await phone.status(), 'The call did not go through.');
   assert.deepEqual((await gateway.api.get('/v1/calls')).data, []);
   assert.deepEqual(carrier.calls(), []);
+});
+
+test('a caller number that is not claimed is said in words, and the carrier hears nothing', async (t) => {
+  const silent = createSocket('udp4').bind(0, '127.0.0.1');
+  await once(silent, 'listening');
+  t.after(() => silent.close());
+  const heard = [];
+  silent.on('message', (bytes) => heard.push(bytes.toString().split(' ')[0]));
+  const rich = await startGateway(`127.0.0.1:${silent.address().port}`);
+  t.after(() => rich.stop());
+  // The workspace has one number, and the backend's tokens name another.
+  const tokens = { numbers: ['+254700000099'] };
+  const phone = await opened(
+    t,
+    { '/api/sip-token': async () => signedToken(rich, 300, { from: tokens.numbers }) },
+    rich,
+  );
+  await phone.ready();
+  await phone.call('+254722000001');
+  await phone.page.locator('#problem').waitFor();
+  assert.match(await phone.problem(), /caller number is not claimed by this workspace/);
+  assert.equal(await phone.status(), 'The call did not go through.');
+  assert.deepEqual((await rich.api.get('/v1/calls')).data, []);
+  assert.deepEqual(heard, []);
+
+  // With its own number the same page's call gets out.
+  tokens.numbers = [NUMBER];
+  await phone.page.reload();
+  await phone.ready();
+  await phone.call('+254722000001');
+  await until('an INVITE at the carrier', () => heard.includes('INVITE'));
 });
 
 test('the page warns before the balance ends, and says so when it has', async (t) => {

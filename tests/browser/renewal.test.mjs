@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { createHmac } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { startCarrier } from './lib/carrier.mjs';
 import { launch } from './lib/chromium.mjs';
-import { SIGNING_KEY, startGateway } from './lib/gateway.mjs';
+import { startGateway } from './lib/gateway.mjs';
 import { openPhone } from './lib/phone-page.mjs';
 import { startSite } from './lib/site.mjs';
+import { signedToken } from './lib/token.mjs';
 import { until } from './lib/until.mjs';
 
 /** A customer's backend may sign tokens itself, for a shorter life than the gateway's five minutes. */
@@ -27,15 +27,6 @@ after(async () => {
   await carrier?.stop();
 });
 
-function signed() {
-  const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
-  const iat = Math.floor(Date.now() / 1000);
-  const claims = { iss: 'sautikit-sip', sub: gateway.workspace, iat, exp: iat + LIFE_SECONDS };
-  const text = `${part({ alg: 'HS256', typ: 'JWT' })}.${part(claims)}`;
-  const signature = createHmac('sha256', SIGNING_KEY).update(text).digest('base64url');
-  return JSON.stringify({ token: `${text}.${signature}`, ws_url: gateway.wsUrl });
-}
-
 /** Opens the page on a site that gives `limit` tokens and then fails. */
 async function opened(t, limit) {
   const given = [];
@@ -45,7 +36,7 @@ async function opened(t, limit) {
         throw new Error('the backend is away');
       }
       given.push(performance.now());
-      return signed();
+      return signedToken(gateway, LIFE_SECONDS);
     },
   });
   const phone = await openPhone(browser, site.url);
