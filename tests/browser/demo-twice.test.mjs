@@ -1,15 +1,26 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { rm } from 'node:fs/promises';
-import { afterEach, beforeEach, test } from 'node:test';
+import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { promisify } from 'node:util';
+import { hearsSound, launch } from './lib/chromium.mjs';
 import { addresses, client, folder } from './lib/gateway.mjs';
+import { openPhone } from './lib/phone-page.mjs';
 import { gatewayBinary, loadtestBinary, Program } from './lib/program.mjs';
 import { until } from './lib/until.mjs';
 
+const BALANCE_MINOR = 10_000;
+
+let browser;
 let home;
 let env;
 let demos;
+
+before(async () => {
+  browser = await launch();
+});
+
+after(() => browser?.close());
 
 beforeEach(async () => {
   home = await folder();
@@ -38,6 +49,33 @@ async function ready(demo) {
   return client(`http://${env.SAUTIKIT_HTTP_ADDR}`, key);
 }
 
+/** The demo's page in a call that both sides hear. */
+async function talking() {
+  const phone = await openPhone(browser, `http://${env.SAUTIKIT_HTTP_ADDR}`);
+  await phone.ready();
+  await phone.call('+254722000001');
+  await phone.state('answered');
+  await hearsSound(phone.page);
+  return phone;
+}
+
+/** What a demo knows of the only call: the record, once it is charged. */
+async function charged(api) {
+  const { data } = await api.get('/v1/calls');
+  assert.equal(data.length, 1);
+  const [call] = data;
+  assert.equal(call.status, 'completed');
+  assert.ok(call.cost_minor > 0, `cost ${call.cost_minor}`);
+  const entries = await api.entries(call.id);
+  assert.deepEqual(
+    entries.map(({ kind, amount_minor }) => [kind, amount_minor]),
+    [['debit', -call.cost_minor]],
+  );
+  const wallet = await api.wallet();
+  assert.equal(wallet.balance_minor, BALANCE_MINOR - call.cost_minor);
+  return call;
+}
+
 /** The processes that run: id and parent. */
 async function running() {
   const { stdout } = await promisify(execFile)('ps', ['-e', '-o', 'pid=,ppid=,stat=']);
@@ -63,7 +101,7 @@ test('a demo beside a running one fails and leaves that one’s key alone', asyn
   assert.match(second.tail(), /cannot listen there/);
   // Longer than a running gateway takes to see a change of its keys.
   await new Promise((resolve) => setTimeout(resolve, 2500));
-  assert.equal((await api.wallet()).balance_minor, 10_000);
+  assert.equal((await api.wallet()).balance_minor, BALANCE_MINOR);
   const page = await fetch(`http://${env.SAUTIKIT_HTTP_ADDR}/api/sip-token`);
   assert.equal(page.status, 200);
 });
@@ -79,7 +117,52 @@ test('a demo after another one has a key of its own, and the former is revoked',
       (error) => error.message.includes('api_key.revoked'),
     ),
   );
-  assert.equal((await api.wallet()).balance_minor, 10_000);
+  assert.equal((await api.wallet()).balance_minor, BALANCE_MINOR);
+});
+
+test('a demo after another one has its call, on the page too, and what is left of its balance', async () => {
+  const first = start();
+  const former = await ready(first);
+  const phone = await talking();
+  await phone.hangup();
+  await phone.state('ended');
+  await former.lastCall();
+  const before = await charged(former);
+  await phone.page.close();
+  assert.equal(await first.stop(), 0);
+
+  assert.deepEqual(await charged(await ready(start())), before);
+  const again = await openPhone(browser, `http://${env.SAUTIKIT_HTTP_ADDR}`);
+  await again.ready();
+  const shown = `KES ${((BALANCE_MINOR - before.cost_minor) / 100).toFixed(2)}`;
+  await until('the balance on the page', async () => {
+    return (await again.page.locator('#balance').textContent()) === shown;
+  });
+  assert.match(
+    await again.page.locator('#call-list li').textContent(),
+    /\+254722000001.*completed/,
+  );
+  await again.page.close();
+});
+
+test('Ctrl-C under a call ends gateway and carrier at once, and the call is charged once', async () => {
+  const demo = start();
+  await ready(demo);
+  const phone = await talking();
+  const started = await descendants(demo.pid);
+  assert.ok(started.length > 0);
+  const asked = performance.now();
+  assert.equal(await demo.stop('SIGINT'), 0);
+  const took = performance.now() - asked;
+  assert.ok(took < 5000, `it took ${took} ms`);
+  const left = await running();
+  assert.deepEqual(
+    left.filter(({ pid }) => started.includes(pid)),
+    [],
+  );
+  await phone.page.close();
+  const call = await charged(await ready(start()));
+  assert.equal(call.hangup_by, 'shutdown');
 });
 
 test('a killed demo takes its carrier with it', async () => {

@@ -73,11 +73,11 @@ export class Program {
     return [...this.stdout.slice(-lines), ...this.stderr.slice(-lines)].join('\n');
   }
 
-  /** SIGTERM, and SIGKILL where that is not enough; gives the exit code. */
-  async stop() {
+  /** This signal, and SIGKILL where that is not enough; gives the exit code. */
+  async stop(signal = 'SIGTERM') {
     if (this.running) {
       const exit = once(this.#child, 'exit');
-      this.#child.kill('SIGTERM');
+      this.#child.kill(signal);
       const timer = setTimeout(() => this.#child.kill('SIGKILL'), STOP_LIMIT_MS);
       await exit;
       clearTimeout(timer);
