@@ -50,14 +50,15 @@ fn lower(
     most: u64,
     limit: impl Fn(&mut sautikit_core::limits::Limits) -> &mut Cap,
 ) {
-    let most = u32::try_from(most).unwrap_or(u32::MAX);
+    // 0 would be no limit.
+    let most = u32::try_from(most).unwrap_or(u32::MAX).max(1);
     let given = config.is_limit_given(name);
     let cap = limit(&mut config.limits);
     if cap.get().is_some_and(|set| set <= most) || (cap.get().is_none() && most == u32::MAX) {
         return;
     }
     let was = cap.get().map_or_else(|| "no limit".to_owned(), |set| set.to_string());
-    *cap = Cap::new(most.max(1));
+    *cap = Cap::new(most);
     if given {
         tracing::warn!("{name} is lowered from {was} to {most}: open files or ports carry no more");
     } else {

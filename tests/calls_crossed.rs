@@ -78,7 +78,9 @@ async fn a_ringing_call_is_seen_and_hung_up_over_http() {
     })
     .await;
     gateway.api(&workspace, Ask::post(&format!("/v1/calls/{id}/hangup"))).await.good();
-    assert_eq!(phone.outcome(&mut call).await.status(), Some(487));
+    let outcome = phone.outcome(&mut call).await;
+    assert_eq!(outcome.status(), Some(487));
+    assert!(outcome.header("Reason").is_some_and(|reason| reason.contains("API")), "{outcome}");
     carrier.request("CANCEL", carrier.invite_to(THEIRS).await.call_id()).await;
     let row = gateway.ended_call(&workspace, &id).await;
     assert_eq!((&row["status"], &row["hangup_by"]), (&json!("canceled"), &json!("api")));

@@ -100,6 +100,8 @@ async fn a_credit_counts_once_for_its_key_and_within_two_seconds() {
     within_two_seconds("the credit", async || gateway.wallet(&workspace).await == (5_100, 0)).await;
     let ledger = gateway.get(&workspace, "/v1/wallet/ledger").await;
     assert_eq!(ledger["data"][0]["description"], "Top-up");
+    let a_calls = format!("wallet credit --workspace {} --idempotency-key x:debit", workspace.id);
+    run(&place, &format!("{a_calls} --amount-minor 1")).refused(":debit");
     let without_key = format!("wallet credit --workspace {} --amount-minor 1", workspace.id);
     let keys = [run(&place, &without_key).done(), run(&place, &without_key).done()];
     assert_ne!(keys[0]["idempotency_key"], keys[1]["idempotency_key"], "two credits");

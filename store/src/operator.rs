@@ -99,6 +99,7 @@ impl Store {
     }
 
     /// Posts a top-up of `amount` cents (positive), once per `idempotency_key` and workspace.
+    /// Keys that end with `:debit` are those of calls.
     pub async fn credit(
         &self,
         workspace: WorkspaceId,
@@ -108,6 +109,10 @@ impl Store {
     ) -> Result<Credited, StoreError> {
         if amount <= Minor::ZERO {
             return Err(StoreError::BalanceRange);
+        }
+        // A call's debit has this key: taken by another entry, the call could never be closed.
+        if idempotency_key.ends_with(":debit") {
+            return Err(StoreError::Refused("idempotency key (those of calls end with :debit)"));
         }
         let mut transaction = self.writes().begin_with("BEGIN IMMEDIATE").await?;
         let credit = Credit { amount, key: idempotency_key, description };

@@ -406,8 +406,16 @@ impl Bridge {
     fn end_caller(&mut self, now: Instant, by: HangupBy) {
         if is_answered(&self.caller) {
             self.caller.bye(now, by.reason());
-        } else {
-            self.caller.reject(now, 487, "Request Terminated", &[]);
+            return;
+        }
+        match by {
+            HangupBy::Shutdown => self.refuse(now, Refusal::Draining),
+            // The caller's own CANCEL needs no reason.
+            HangupBy::Api => {
+                let reason = "SIP;cause=487;text=\"Hung up over the HTTP API\"".to_owned();
+                self.caller.reject(now, 487, "Request Terminated", &[(Name::Reason, reason)]);
+            }
+            _ => self.caller.reject(now, 487, "Request Terminated", &[]),
         }
     }
 

@@ -392,7 +392,7 @@ impl Open {
         match method {
             Method::Register => self.register(node, &message, now),
             Method::Invite if message.to_tag().is_none() => self.invite(node, message, now, own),
-            Method::Options if message.to_tag().is_none() => self.options(&message),
+            Method::Options if message.to_tag().is_none() => self.options(node, &message),
             Method::Refer | Method::Info if message.to_tag().is_none() => {
                 self.refuse_as_fault(node, &message, 403, &[]);
             }
@@ -424,7 +424,11 @@ impl Open {
         self.calls.get(tag).cloned()
     }
 
-    fn options(&mut self, message: &Message) {
+    fn options(&mut self, node: &Node, message: &Message) {
+        if node.is_draining() {
+            self.refuse_for(message, Refusal::Draining, node, None);
+            return;
+        }
         let accept = Name::parse("Accept");
         self.reply(message, 200, &[(Name::Allow, ALLOW), (accept, "application/sdp")]);
     }
