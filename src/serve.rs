@@ -119,6 +119,8 @@ pub(crate) fn run(mut config: Config, extras: &mut impl Extras) -> Result<(), Se
         sip: config.sip_udp_addr,
     })?;
     capacity::fit(&mut config);
+    // Before the database: a port that is taken leaves no file behind.
+    let media = Engine::start(media_config(&config))?;
     let runtime = runtime()?;
     // The store's tasks live on the runtime that outlives every actor.
     let (store, writer) = runtime.block_on(async {
@@ -126,7 +128,7 @@ pub(crate) fn run(mut config: Config, extras: &mut impl Extras) -> Result<(), Se
         let writer = store.open_writer().await?;
         Ok::<_, OpenError>((store, writer))
     })?;
-    let opened = Opened { listeners, metrics, store, writer, runtime: &runtime };
+    let opened = Opened { listeners, media, metrics, store, writer, runtime: &runtime };
     let ended = actix::System::new().block_on(live(config, opened, extras));
     // What still waits for a socket or the disk is not waited for: all that matters is committed.
     runtime.shutdown_background();
@@ -144,6 +146,7 @@ fn runtime() -> Result<Runtime, std::io::Error> {
 /// What is open before any actor is.
 struct Opened<'a> {
     listeners: Listeners,
+    media: Engine,
     metrics: PrometheusHandle,
     store: Store,
     writer: (Writer, WriterTask),
@@ -158,8 +161,7 @@ async fn live(
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hang_up = signal(SignalKind::hangup())?;
-    let Opened { listeners, metrics, store, writer, runtime } = opened;
-    let media = Engine::start(media_config(&config))?;
+    let Opened { listeners, media, metrics, store, writer, runtime } = opened;
     let addresses = listeners.addresses()?;
     let (routes, ws_url) = extras.routes(&addresses);
     let grace = config.drain_grace;

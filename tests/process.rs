@@ -66,6 +66,11 @@ fn a_taken_port_stops_the_start_with_one_line_that_names_the_setting() {
     let taken = udp.local_addr().unwrap().to_string();
     let setup = Setup::new().trunk("a", "127.0.0.1:9".parse().unwrap(), &["+254"]);
     refuses(&setup.env("SAUTIKIT_SIP_UDP_ADDR", &taken), 1, &["SAUTIKIT_SIP_UDP_ADDR", &taken]);
+    let setup = Setup::new().embedded().trunk("a", "127.0.0.1:9".parse().unwrap(), &["+254"]);
+    let port = taken.rsplit(':').next().unwrap();
+    let setup = setup.env("SAUTIKIT_MEDIA_BROWSER_PORT", port);
+    refuses(&setup, 1, &["SAUTIKIT_MEDIA_BROWSER_PORT", &taken, "free port"]);
+    assert!(!setup.place.database().exists(), "nothing is half-started");
 }
 
 #[tokio::test]

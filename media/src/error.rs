@@ -8,8 +8,8 @@ use std::ops::RangeInclusive;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error(
-        "cannot bind the browsers' media port {addr} (SAUTIKIT_MEDIA_ADDR, \
-         SAUTIKIT_MEDIA_BROWSER_PORT): {source}"
+        "cannot bind the browsers' media port {addr} ({source}): set SAUTIKIT_MEDIA_BROWSER_PORT to \
+         a free port, or SAUTIKIT_MEDIA_ADDR to an address of this machine"
     )]
     BrowserPort { addr: SocketAddr, source: io::Error },
     #[error(
