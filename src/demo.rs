@@ -7,7 +7,9 @@ mod carrier;
 mod customer;
 mod greeting;
 
+use std::fs::DirBuilder;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -47,7 +49,9 @@ pub(crate) fn demo(mut sources: Sources) -> ExitCode {
 
 /// Data folder, signing key, carrier and customer; what the operator set himself stands.
 fn prepare(sources: &mut Sources) -> Result<(Carrier, Customer), DemoError> {
-    std::fs::create_dir_all(FOLDER).map_err(DemoError::Folder)?;
+    // Its keys, numbers and ledger are nobody else's to read.
+    let folder = DirBuilder::new().recursive(true).mode(0o700).create(FOLDER);
+    folder.map_err(DemoError::Folder)?;
     let carrier = Carrier::start()?;
     defaults(sources, carrier.address()).map_err(DemoError::Folder)?;
     let customer = Customer::of(sources)?;

@@ -1,6 +1,7 @@
 //! Opening the database: the one place that knows where it is and who may use it how.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -215,7 +216,11 @@ impl Place {
     fn make_directory(&self, url: &str) -> Result<(), OpenError> {
         let directory = self.file.parent().filter(|path| !path.as_os_str().is_empty());
         match directory.filter(|_| url.contains("mode=rwc")) {
-            Some(directory) => std::fs::create_dir_all(directory)
+            // Numbers and the ledger are nobody else's to read.
+            Some(directory) => DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(directory)
                 .map_err(|error| OpenError::Io { path: directory.to_path_buf(), error }),
             None => Ok(()),
         }

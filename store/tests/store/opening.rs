@@ -1,5 +1,7 @@
 //! Who may open the database, and what is said when it cannot be opened.
 
+use std::os::unix::fs::PermissionsExt;
+
 use crate::common::{Place, number, workspace};
 use sautikit_core::money::Minor;
 use sautikit_store::{NewApiKey, NewWorkspace, OpenError, Role, Scope, WorkspaceStatus, open};
@@ -78,6 +80,14 @@ async fn a_number_belongs_to_one_workspace() {
     let (first, second) = (workspace(&store, 0).await, workspace(&store, 0).await);
     store.add_number(first, &number("+254700000001")).await.unwrap();
     assert!(store.add_number(second, &number("+254700000001")).await.is_err());
+}
+
+#[tokio::test]
+async fn a_directory_that_is_made_is_its_owners_alone() {
+    let place = Place::new();
+    let _store = place.serve().await;
+    let mode = std::fs::metadata(&place.directory).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
 }
 
 #[tokio::test]
