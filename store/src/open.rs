@@ -197,6 +197,9 @@ impl Place {
         let options =
             SqliteConnectOptions::from_str(url).map_err(|error| unusable(&error.to_string()))?;
         let file = options.get_filename().to_path_buf();
+        if file.is_dir() {
+            return Err(unusable("it names a directory"));
+        }
         if !url.contains("mode=rwc") && !file.exists() {
             return Err(unusable("there is no such file; mode=rwc makes one"));
         }

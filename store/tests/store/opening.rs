@@ -121,6 +121,9 @@ async fn urls_that_would_lose_money_are_refused() {
     let url = format!("sqlite://{}", place.file().display());
     let error = open(&url, Role::Serve).await.unwrap_err();
     assert!(is_one_line(&error).contains("mode=rwc"), "{error}");
+    let folder = format!("sqlite://{}?mode=rwc", std::env::temp_dir().display());
+    let error = open(&folder, Role::Serve).await.unwrap_err();
+    assert!(is_one_line(&error).contains("names a directory"), "{error}");
 }
 
 #[tokio::test]
