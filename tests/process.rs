@@ -359,6 +359,8 @@ async fn when_the_grace_is_over_calls_are_hung_up_on_both_sides_and_posted() {
     assert_eq!((sums.calls, sums.answered, sums.debits, sums.open_holds), (6, 5, 5, 0));
     let rows = setup.place.sql("SELECT DISTINCT hangup_by FROM calls");
     assert_eq!(rows, [json!({"hangup_by": "shutdown"})]);
+    let rang = setup.place.sql("SELECT status, failure_code FROM calls WHERE answered_at IS NULL");
+    assert_eq!(rang, [json!({"status": "failed", "failure_code": 503})]);
     assert!(!gateway.log().contains("without an end"), "{}", gateway.log());
     // Nothing is left for the next start.
     let byes = carrier.heard().iter().filter(|heard| heard.sip.method() == "BYE").count();

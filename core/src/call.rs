@@ -558,17 +558,18 @@ impl Call {
     fn end(&mut self, heard: Instant, by: HangupBy) {
         match &self.state {
             State::Holding | State::Preparing => {
-                self.outputs.push_back(Output::EndCaller { by });
+                self.outputs.push_back(end_unanswered(by));
                 self.outputs.push_back(Output::Release);
                 self.state = State::Over;
             }
             State::Dialing { .. } | State::Committing { .. } => {
                 // A CANCEL that crosses the carrier's 200 is a canceled call: ACK, BYE, charge 0.
-                self.outputs.push_back(Output::EndCaller { by });
+                self.outputs.push_back(end_unanswered(by));
                 self.outputs.push_back(Output::EndPeer);
+                let refusal = refusal_of(by);
                 self.close(Closing {
-                    status: CallStatus::Canceled,
-                    failure_code: None,
+                    status: refusal.map_or(CallStatus::Canceled, |_| CallStatus::Failed),
+                    failure_code: refusal.map(Refusal::sip_status),
                     hangup_cause: by.hangup_cause(),
                     hangup_by: by,
                     talked: None,
@@ -594,4 +595,17 @@ impl Call {
         self.state = State::Closing;
         self.outputs.push_back(Output::Close(closing));
     }
+}
+
+/// A stop of the gateway is a refusal of its own; everything else that ends a call before its answer
+/// cancels it.
+const fn refusal_of(by: HangupBy) -> Option<Refusal> {
+    match by {
+        HangupBy::Shutdown => Some(Refusal::Draining),
+        _ => None,
+    }
+}
+
+fn end_unanswered(by: HangupBy) -> Output {
+    refusal_of(by).map_or(Output::EndCaller { by }, Output::RefuseCaller)
 }

@@ -12,7 +12,7 @@ pub(crate) const QUARANTINE: Duration = Duration::from_secs(10);
 pub(crate) struct Ports {
     free: Vec<u16>,
     resting: VecDeque<(Instant, u16)>,
-    leased: usize,
+    total: usize,
 }
 
 impl Ports {
@@ -20,7 +20,7 @@ impl Ports {
         let last = *range.end();
         let free: Vec<u16> =
             range.clone().filter(|port| *port != 0 && port % 2 == 0 && *port < last).collect();
-        Self { free, resting: VecDeque::new(), leased: 0 }
+        Self { total: free.len(), free, resting: VecDeque::new() }
     }
 
     /// How many pairs there are, free or resting.
@@ -29,8 +29,8 @@ impl Ports {
     }
 
     /// How many pairs calls have now; those that rest are nobody's.
-    pub(crate) const fn leased(&self) -> usize {
-        self.leased
+    pub(crate) fn leased(&self) -> usize {
+        self.total - self.free.len() - self.resting.len()
     }
 
     /// Takes the pair that `pick`, a random number, falls on.
@@ -44,13 +44,11 @@ impl Ports {
         }
         let count = u64::try_from(self.free.len()).ok()?;
         let index = usize::try_from(pick.checked_rem(count)?).ok()?;
-        self.leased += 1;
         Some(self.free.swap_remove(index))
     }
 
     /// Gives a pair back; it can be leased again after [`QUARANTINE`].
     pub(crate) fn release(&mut self, now: Instant, port: u16) {
-        self.leased -= 1;
         self.resting.push_back((now + QUARANTINE, port));
     }
 }

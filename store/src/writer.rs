@@ -28,7 +28,7 @@ pub use task::WriterTask;
 /// outage; after that `submit` says so at once.
 pub const QUEUE_MAX: usize = 65_536;
 
-/// How long an answer, a read or a sign of life may wait for the database; then its caller is told.
+/// How long an answer or a read may wait for the database; then its caller is told.
 pub(crate) const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How soon an item must be committed.

@@ -408,15 +408,8 @@ impl Bridge {
             self.caller.bye(now, by.reason());
             return;
         }
-        match by {
-            HangupBy::Shutdown => self.refuse(now, Refusal::Draining),
-            // The caller's own CANCEL needs no reason.
-            HangupBy::Api => {
-                let reason = "SIP;cause=487;text=\"Hung up over the HTTP API\"".to_owned();
-                self.caller.reject(now, 487, "Request Terminated", &[(Name::Reason, reason)]);
-            }
-            _ => self.caller.reject(now, 487, "Request Terminated", &[]),
-        }
+        let reason = by.reason_before_answer().map(|reason| (Name::Reason, reason.to_owned()));
+        self.caller.reject(now, 487, "Request Terminated", reason.as_slice());
     }
 
     fn end_peer(&mut self, now: Instant) {

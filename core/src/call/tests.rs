@@ -164,6 +164,18 @@ fn a_cancel_while_ringing_costs_nothing() {
 }
 
 #[test]
+fn a_gateway_that_stops_refuses_a_call_that_rings() {
+    let mut story = Story::new(1);
+    story.dialled();
+    story.when(Input::PeerRinging);
+    let done = story.at(4_000).when(Input::HangUp(HangupBy::Shutdown));
+    assert_eq!(done[..2], [Output::RefuseCaller(Refusal::Draining), Output::EndPeer]);
+    let closing = closing(&done);
+    assert_eq!((closing.status, closing.failure_code), (CallStatus::Failed, Some(503)));
+    assert_eq!((closing.hangup_by, closing.talked), (HangupBy::Shutdown, None));
+}
+
+#[test]
 fn a_cancel_that_crosses_the_answer_is_canceled_and_costs_nothing() {
     let mut story = Story::new(1);
     story.dialled();

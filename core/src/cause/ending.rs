@@ -120,6 +120,16 @@ impl HangupBy {
             Self::Caller | Self::Callee | Self::Api | Self::ConnectionLost => None,
         }
     }
+
+    /// What the 487 to a caller says of it (RFC 3326), where it does not answer the caller's own
+    /// CANCEL.
+    #[must_use]
+    pub const fn reason_before_answer(self) -> Option<&'static str> {
+        match self {
+            Self::Api => Some("SIP;cause=487;text=\"Hung up over the HTTP API\""),
+            _ => None,
+        }
+    }
 }
 
 /// The status of a call that ended with this final SIP response before an answer. A 487 is

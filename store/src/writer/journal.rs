@@ -18,7 +18,7 @@ use super::{Talked, batch, sql};
 
 /// Signs of life beyond this stay away, in bytes: ten minutes of 10,000 live calls. Ends of calls
 /// are always written; no call begins without a database, so they end by themselves.
-const SIGNS_BYTES_MAX: u64 = 64 * 1024 * 1024;
+const SIGNS_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// So many lines are applied in one transaction.
 const APPLIED_AT_ONCE: usize = 1024;
 
@@ -28,15 +28,17 @@ pub(super) struct Journal {
     path: PathBuf,
     /// What could not be written yet.
     pending: String,
-    written: u64,
+    written: usize,
     in_use: bool,
+    /// The last attempt failed, and was told of.
+    failing: bool,
     failures: Counter,
 }
 
 impl Journal {
     pub(super) fn at(path: PathBuf) -> Self {
         let failures = metrics::counter!("sautikit_store_journal_failures_total");
-        Self { path, pending: String::new(), written: 0, in_use: false, failures }
+        Self { path, pending: String::new(), written: 0, in_use: false, failing: false, failures }
     }
 
     /// Something was written down that a commit has not made needless yet.
@@ -47,7 +49,8 @@ impl Journal {
     /// Writes down ends and signs of life, durably once it returns. What fails is kept for the
     /// next time.
     pub(super) async fn record(&mut self, ends: &[Talked], signs: &[Talked]) {
-        let signs = if self.written < SIGNS_BYTES_MAX { signs } else { &[] };
+        let size = self.written + self.pending.len();
+        let signs = if size < SIGNS_BYTES_MAX { signs } else { &[] };
         for entry in ends.iter().chain(signs) {
             self.pending.push_str(&batch::talked_line(entry));
             self.pending.push('\n');
@@ -60,11 +63,16 @@ impl Journal {
         let (path, appended) = (self.path.clone(), Arc::clone(&lines));
         let outcome = tokio::task::spawn_blocking(move || append(&path, &appended)).await;
         match outcome.map_err(io::Error::other).and_then(|appended| appended) {
-            Ok(()) => self.written += u64::try_from(lines.len()).unwrap_or(u64::MAX),
+            Ok(()) => {
+                self.written += lines.len();
+                self.failing = false;
+            }
             Err(error) => {
                 self.failures.increment(1);
-                tracing::error!(%error, path = %self.path.display(),
-                    "cannot write the outage journal: free space, or make its directory writable");
+                if !std::mem::replace(&mut self.failing, true) {
+                    tracing::error!(%error, path = %self.path.display(),
+                        "cannot write the outage journal: free space, or make its directory writable");
+                }
                 self.pending = lines.as_ref().to_owned();
             }
         }

@@ -46,11 +46,8 @@ impl Item {
     /// When it is given up; `None` for what stays queued whatever happens.
     pub(super) fn expires_at(&self) -> Option<Instant> {
         match self.write {
-            // A sign of life is outdated by the next one.
-            Write::Answer { .. } | Write::Read(_) | Write::Talked(_) => {
-                Some(self.submitted + ANSWER_PATIENCE)
-            }
-            Write::Call { .. } | Write::Close { .. } => None,
+            Write::Answer { .. } | Write::Read(_) => Some(self.submitted + ANSWER_PATIENCE),
+            Write::Call { .. } | Write::Close { .. } | Write::Talked(_) => None,
         }
     }
 }
@@ -122,6 +119,9 @@ impl Queue {
             if state.items.len() >= self.room_for(&write) {
                 metrics::counter!("sautikit_store_queue_full_total").increment(1);
                 return Err(WriteError::QueueFull);
+            }
+            if matches!(write, Write::Talked(_)) && self.is_failing() {
+                state.outdate_signs();
             }
             state.items.push_back(Item {
                 write,
@@ -288,6 +288,15 @@ impl Queue {
 }
 
 impl State {
+    /// A sign of life is outdated by the next one: in an outage only the newest waits.
+    fn outdate_signs(&mut self) {
+        let is_sign = |item: &Item| matches!(item.write, Write::Talked(_));
+        for item in self.items.iter_mut().filter(|item| is_sign(item)) {
+            item.resolve(Err(WriteError::Unavailable));
+        }
+        self.items.retain(|item| !is_sign(item));
+    }
+
     /// Takes from the front what may be in one commit. A read closes it: nothing that was
     /// submitted after a read may be in the balance that it sees.
     fn take(&mut self) -> Batch {

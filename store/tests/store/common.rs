@@ -59,6 +59,13 @@ impl Place {
     pub(crate) async fn raw(&self) -> SqliteConnection {
         SqliteConnection::connect(&self.url()).await.expect("the file is there")
     }
+
+    /// The same, and nobody else may write until it says `ROLLBACK`.
+    pub(crate) async fn lock(&self) -> SqliteConnection {
+        let mut raw = self.raw().await;
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut raw).await.expect("nobody else writes");
+        raw
+    }
 }
 
 impl Drop for Place {

@@ -23,8 +23,7 @@ async fn a_locked_database_loses_no_debit_and_gives_answers_back() {
     let ws = workspace(&store, 10_000).await;
     let writer = store.start_writer().await.unwrap();
     pay(&writer, ws).await.unwrap();
-    let mut raw = place.raw().await;
-    sqlx::query("BEGIN IMMEDIATE").execute(&mut raw).await.unwrap();
+    let mut raw = place.lock().await;
     let locked = Instant::now();
     let (mut closes, mut answers) = (Vec::new(), Vec::new());
     for _ in 0..40 {
@@ -59,8 +58,7 @@ async fn a_full_queue_says_so_at_once_and_keeps_room_for_closes() {
     let store = place.serve().await;
     let ws = workspace(&store, 10_000).await;
     let writer = store.start_writer().await.unwrap();
-    let mut raw = place.raw().await;
-    sqlx::query("BEGIN IMMEDIATE").execute(&mut raw).await.unwrap();
+    let _locked = place.lock().await;
     let call = ringing(ws);
     let mut taken = 0;
     while writer.submit_unwatched(ring(&call), Urgency::Lazy).is_ok() {
@@ -139,8 +137,7 @@ async fn a_database_that_takes_no_commits_is_known_until_it_is_back() {
     let store = place.serve().await;
     let ws = workspace(&store, 10_000).await;
     let writer = store.start_writer().await.unwrap();
-    let mut raw = place.raw().await;
-    sqlx::query("BEGIN IMMEDIATE").execute(&mut raw).await.unwrap();
+    let mut raw = place.lock().await;
     assert!(!writer.is_failing(), "nothing has been tried");
     // Given up after its patience: then nothing is queued that would find out by itself.
     let call = answered(ringing(ws), 10);
@@ -165,8 +162,7 @@ async fn a_process_that_dies_during_an_outage_leaves_no_call_free() {
     for call in [&over, &live] {
         now(&writer, answer(call)).await.unwrap();
     }
-    let mut raw = place.raw().await;
-    sqlx::query("BEGIN IMMEDIATE").execute(&mut raw).await.unwrap();
+    let mut raw = place.lock().await;
     let close = close(&ended(over.clone(), 45));
     let billed = |write: &Write| match write {
         Write::Close { call, debit, .. } => {
@@ -205,8 +201,7 @@ async fn an_outage_that_is_over_leaves_no_journal() {
     let store = place.serve().await;
     let ws = workspace(&store, 10_000).await;
     let writer = store.start_writer().await.unwrap();
-    let mut raw = place.raw().await;
-    sqlx::query("BEGIN IMMEDIATE").execute(&mut raw).await.unwrap();
+    let mut raw = place.lock().await;
     let call = answered(ringing(ws), 10);
     let closing = writer.submit(close(&ended(call, 10)), Urgency::Soon);
     let journal = place.journal();
@@ -219,4 +214,36 @@ async fn an_outage_that_is_over_leaves_no_journal() {
     sqlx::query("ROLLBACK").execute(&mut raw).await.unwrap();
     assert_eq!(closing.await, Ok(Written::Posted));
     timeout(Duration::from_secs(10), comes_and_goes(false)).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_newest_sign_of_life_outlasts_an_outage() {
+    let place = Place::new();
+    let store = place.serve().await;
+    let ws = workspace(&store, 10_000).await;
+    let writer = store.start_writer().await.unwrap();
+    let live = answered(ringing(ws), 500);
+    now(&writer, answer(&live)).await.unwrap();
+    let mut raw = place.lock().await;
+    let sign =
+        |talked_ms| Write::Talked(vec![Talked { call: live.id, talked_ms, held: Minor::new(600) }]);
+    let first = writer.submit(sign(5_000), Urgency::Soon);
+    let known = async {
+        while !writer.is_failing() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), known).await.unwrap();
+    let mut newest = first;
+    for second in 6..=9 {
+        newest = writer.submit(sign(second * 1_000), Urgency::Soon);
+    }
+    // It waits longer than anybody waits for an answer.
+    let asked = writer.submit(Write::Read(ws), Urgency::Now);
+    assert_eq!(asked.await, Err(WriteError::Unavailable));
+    assert!(writer.waiting() <= 2, "one in hand and the newest");
+    sqlx::query("ROLLBACK").execute(&mut raw).await.unwrap();
+    assert_eq!(newest.await, Ok(Written::Done));
+    let talked = "SELECT talked_ms FROM holds";
+    assert_eq!(number_of(&mut raw, talked).await, 9_000);
 }
