@@ -323,7 +323,7 @@ async fn a_call_that_finds_the_gateway_late_is_shed_and_one_after_it_is_served()
     let (carrier, gateway, workspace) = world(Setup::new().without_limits());
     let mut phone = Phone::of(&gateway, &workspace).await;
     // A process that is stopped is as late as one whose loop is blocked.
-    gateway.signal("-STOP");
+    gateway.freeze().await;
     let stopped = Instant::now();
     let mut late = phone.dial(THEIRS).await;
     until("more than a tick and 250 ms", async || {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -335,6 +335,13 @@ fn wait(child: &mut Child) -> Option<ExitStatus> {
     None
 }
 
+/// Whether this thread's state, the first letter after its name in brackets, is `T` (proc(5)). One
+/// that has ended meanwhile stands still too.
+fn is_stopped(task: &Path) -> bool {
+    let stat = std::fs::read_to_string(task.join("stat"));
+    !stat.is_ok_and(|stat| !stat.rsplit_once(')').unwrap().1.starts_with(" T"))
+}
+
 impl Gateway {
     pub(crate) async fn api(&self, workspace: &Workspace, ask: Ask) -> Reply {
         ask.bearer(&workspace.key).send(self.http).await
@@ -409,6 +416,18 @@ impl Gateway {
     pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([name, &self.child.id().to_string()]).status();
         assert!(sent.unwrap().success());
+    }
+
+    /// Stops the process and waits until each of its threads stands still: the signal reaches one of
+    /// them, and the others run on until that one had its turn.
+    pub(crate) async fn freeze(&self) {
+        self.signal("-STOP");
+        let tasks = format!("/proc/{}/task", self.child.id());
+        until("each thread to stand still", async || {
+            let mut tasks = std::fs::read_dir(&tasks).unwrap();
+            tasks.all(|task| is_stopped(&task.unwrap().path())).then_some(())
+        })
+        .await;
     }
 
     /// The exit code, once it has ended by itself.
