@@ -29,7 +29,7 @@ mod view;
 mod watch;
 mod witnesses;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::io;
 use std::path::Path;
@@ -181,7 +181,7 @@ async fn drive(settings: &Settings, stop: &Stop) -> Result<Report, CallsError> {
     let (mut tally, seen) = hub.act(|load, _| (load.tally.clone(), load.take_seen()));
     hub.close().await;
 
-    let Verdict { records, proof, unproven } = witnesses.judge(&seen).await;
+    let Verdict { records, proof, unproven } = witnesses.judge(&seen, &HashMap::new()).await;
     let audio = settings.media.then(|| judge(&seen, records.as_deref()));
     for (why, calls) in audio.iter().flat_map(|audio| &audio.without) {
         tally.fail_completed(why, *calls);

@@ -208,11 +208,12 @@ impl Way {
 
 #[cfg(test)]
 mod tests {
+    use super::super::seen::Fate;
     use super::*;
 
     fn seen(called: &str, sound: Option<Sound>) -> Seen {
         let outcome = Outcome::Answered(super::super::seen::Answered::default());
-        Seen { called: called.to_owned(), outcome, sound }
+        Seen { called: called.to_owned(), outcome, sound, fate: Fate::default() }
     }
 
     fn sound() -> Sound {

@@ -14,7 +14,7 @@ use sautikit_sip::respond::respond;
 use super::browser::{Browser, OFFER};
 use super::called::Called;
 use super::schedule::Schedule;
-use super::seen::{Answered, Outcome, Seen, Sound};
+use super::seen::{Answered, Fate, Outcome, Seen, Sound};
 use super::tally::Tally;
 use crate::deadlines::{Armed, Deadlines};
 
@@ -184,7 +184,7 @@ impl Load {
     }
 
     /// The session's socket is gone, and its calls with it.
-    pub(super) fn session_lost(&mut self, session: usize) {
+    pub(super) fn session_lost(&mut self, now: Instant, session: usize) {
         if let Some(session) = self.sessions.get_mut(session) {
             session.open = false;
         }
@@ -195,7 +195,19 @@ impl Load {
         for number in lost {
             self.calls.remove(&number);
             self.close_audio(number);
-            self.tally.fail("session lost".into());
+            self.fail(number, "session lost", now);
+        }
+    }
+
+    /// The browser of a session, so that it can come back.
+    pub(super) fn browser(&self, session: usize) -> Option<Browser> {
+        self.sessions.get(session).map(|session| session.browser.clone())
+    }
+
+    /// A session that was lost has a socket again.
+    pub(super) fn session_back(&mut self, session: usize, browser: Browser) {
+        if let Some(session) = self.sessions.get_mut(session) {
+            *session = Session { browser, open: true };
         }
     }
 
@@ -282,7 +294,8 @@ impl Load {
         self.next += 1;
         self.tally.attempted += 1;
         let called = self.plan.called.number(number);
-        self.seen.push(Seen { called, outcome: Outcome::Unclear, sound: None });
+        let fate = Fate { began: Some(intended), ..Fate::default() };
+        self.seen.push(Seen { called, outcome: Outcome::Unclear, sound: None, fate });
         if !self.plan.audio {
             self.launch(number, intended, Ok(Bytes::from_static(OFFER.as_bytes())), now);
         } else if let Some(offer) = self.offers.remove(&number) {
@@ -301,13 +314,16 @@ impl Load {
     ) {
         let sessions = u64::try_from(self.sessions.len()).unwrap_or(1).max(1);
         let index = usize::try_from(number % sessions).unwrap_or(0);
+        if let Some(seen) = self.seen_of(number) {
+            seen.fate.session = index;
+        }
         let Some(session) = self.sessions.get(index).filter(|session| session.open) else {
-            self.tally.fail("session lost".into());
+            self.fail(number, "session lost", now);
             return self.close_audio(number);
         };
         let offer = match offer {
             Ok(offer) => offer,
-            Err(reason) => return self.tally.fail(format!("no audio to offer: {reason}")),
+            Err(why) => return self.fail(number, &format!("no audio to offer: {why}"), now),
         };
         self.tally.late.record(now.saturating_duration_since(intended));
         let tag = format!("l{number:x}-{}", self.run);
@@ -318,6 +334,14 @@ impl Load {
         let stage = Stage::Calling { intended, rang: false };
         self.calls.insert(number, Call { session: index, leg, armed: Armed::default(), stage });
         self.settle(number, now);
+    }
+
+    fn fail(&mut self, number: u64, reason: &str, now: Instant) {
+        self.tally.fail(reason.to_owned());
+        if let Some(seen) = self.seen_of(number) {
+            seen.fate.failed = Some(reason.to_owned());
+            seen.fate.ended = Some(now);
+        }
     }
 
     /// Has the audio of a call that is over closed and its figures told.
@@ -392,6 +416,7 @@ impl Load {
             }
         }
         if matches!(call.stage, Stage::Over) {
+            seen.fate.ended = Some(now);
             self.calls.remove(&number);
             return self.close_audio(number);
         }
@@ -444,11 +469,11 @@ impl Call {
                     tally.refused += 1;
                 } else {
                     let code = message.header(&Name::XSautikitError).unwrap_or_default();
-                    tally.fail(format!("{status} {code}").trim_end().to_owned());
+                    self.fail(format!("{status} {code}").trim_end(), tally, seen);
                 }
             }
-            Event::NoAnswer => self.fail("no final response", tally),
-            Event::Unreachable => self.fail("not delivered", tally),
+            Event::NoAnswer => self.fail("no final response", tally, seen),
+            Event::Unreachable => self.fail("not delivered", tally, seen),
             Event::Bye { .. } | Event::Ended => {
                 self.ended(matches!(event, Event::Ended), tally, seen, now);
             }
@@ -471,7 +496,7 @@ impl Call {
             Stage::Leaving { bye_at } => {
                 let took = now.saturating_duration_since(bye_at);
                 if by_us && took >= BYE_GIVEN_UP {
-                    return self.fail("BYE without an answer", tally);
+                    return self.fail("BYE without an answer", tally, seen);
                 }
                 tally.hang_up.record(took);
                 tally.completed += 1;
@@ -481,7 +506,8 @@ impl Call {
                 let talked = now.saturating_duration_since(since);
                 tally.talked += talked;
                 seen.talked(talked);
-                self.fail(if by_us { "expired" } else { "hung up by the gateway" }, tally);
+                let why = if by_us { "expired" } else { "hung up by the gateway" };
+                self.fail(why, tally, seen);
             }
             // A CANCEL that crossed the answer.
             Stage::Calling { .. } => {
@@ -492,8 +518,9 @@ impl Call {
         }
     }
 
-    fn fail(&mut self, reason: &str, tally: &mut Tally) {
+    fn fail(&mut self, reason: &str, tally: &mut Tally, seen: &mut Seen) {
         self.stage = Stage::Over;
+        seen.fate.failed = Some(reason.to_owned());
         tally.fail(reason.to_owned());
     }
 }

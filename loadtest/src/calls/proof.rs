@@ -11,8 +11,11 @@
 //! | answered for the gateway = answered for the browsers = answered for the carrier | call by call |
 //! | and as long: the billed seconds, and each other's time with a begun second counted | ± 1 s a call |
 //! | nothing is held, and no gauge is above its start | exactly |
+//!
+//! Where something was done to the gateway, an [`Allowance`] says by how much a call may be billed
+//! less than others counted. It never may be billed more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -92,6 +95,43 @@ pub(super) struct Facts<'a> {
     /// `None` where the carrier's records are not at hand.
     pub(super) carried: Option<&'a [Record]>,
     pub(super) gauges: &'a [Gauge],
+    /// What may differ about which call, by its called number.
+    pub(super) allowed: &'a HashMap<String, Allowance>,
+}
+
+/// By how many seconds a call may be billed less than others counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Allowance {
+    pub(super) carrier: f64,
+    pub(super) browser: f64,
+    /// How long the carrier may have talked in a call of which no browser was told that it is
+    /// answered, and that the gateway has no answer of.
+    pub(super) free: f64,
+}
+
+impl Allowance {
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            carrier: self.carrier + other.carrier,
+            browser: self.browser + other.browser,
+            free: self.free + other.free,
+        }
+    }
+}
+
+/// What the carrier counted in calls with an [`Allowance`], and nobody paid.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub(super) struct Unpaid {
+    /// Calls with an allowance that the carrier answered.
+    pub(super) calls: u64,
+    /// Of these, those that the gateway knows no answer of.
+    pub(super) free_calls: u64,
+    pub(super) free_seconds: f64,
+    /// Of the others: Σ of what the carrier counted above the billed seconds, and the most of one.
+    pub(super) seconds: f64,
+    pub(super) worst_seconds: f64,
+    /// Σ of what was allowed.
+    pub(super) allowed_seconds: f64,
 }
 
 /// What does not agree.
@@ -163,6 +203,8 @@ pub(super) struct Proof {
     pub(super) cost: Option<i64>,
     pub(super) spent: Option<i64>,
     pub(super) gauges: Vec<Gauge>,
+    /// `None` where nothing may differ, or there are no records of the carrier.
+    pub(super) unpaid: Option<Unpaid>,
     pub(super) differences_count: usize,
     /// The first [`TOLD_MAX`] of them.
     pub(super) differences: Vec<Difference>,
@@ -178,7 +220,8 @@ pub(super) fn prove(facts: &Facts<'_>) -> Proof {
         court.finds(Kind::LeftBehind, format!("{name} was {before} and is {after}"));
     }
     let sums = facts.books.map(Sums::of);
-    let mut differences = court.0;
+    let unpaid = court.unpaid;
+    let mut differences = court.found;
     let differences_count = differences.len();
     differences.truncate(TOLD_MAX);
     Proof {
@@ -190,6 +233,7 @@ pub(super) fn prove(facts: &Facts<'_>) -> Proof {
         cost: sums.map(|sums| sums.cost),
         spent: sums.map(|sums| sums.spent),
         gauges: facts.gauges.to_vec(),
+        unpaid: carrier.filter(|_| !facts.allowed.is_empty()).map(|_| unpaid),
         differences_count,
         differences,
     }
@@ -227,11 +271,14 @@ fn of_browsers(seen: &[Seen]) -> Count {
 
 /// Gathers what is found.
 #[derive(Debug, Default)]
-struct Court(Vec<Difference>);
+struct Court {
+    found: Vec<Difference>,
+    unpaid: Unpaid,
+}
 
 impl Court {
     fn finds(&mut self, difference: Kind, says: String) {
-        self.0.push(Difference { difference, says });
+        self.found.push(Difference { difference, says });
     }
 
     /// The gateway against itself, and against the browsers.
@@ -262,7 +309,7 @@ impl Court {
                 self.free(row, &of_it, &name);
             }
             match seen.get(&*row.called) {
-                Some(seen) => self.row(row, seen, common, facts.terms, &name),
+                Some(seen) => self.row(row, seen, common, facts, &name),
                 None => self.finds(Kind::ForeignCall, format!("{name}: no browser called it")),
             }
             if rows.insert(&row.called, row).is_some() {
@@ -308,7 +355,8 @@ impl Court {
     }
 
     /// A row against its browser.
-    fn row(&mut self, row: &Row, seen: &Seen, common: Option<Rate>, terms: Terms, name: &str) {
+    fn row(&mut self, row: &Row, seen: &Seen, common: Option<Rate>, facts: &Facts<'_>, name: &str) {
+        let terms = facts.terms;
         if row.answered && row.ended {
             let stored = row.per_minute.as_deref();
             let promised = rate_of(seen, terms);
@@ -332,7 +380,7 @@ impl Court {
                     self.finds(Kind::OtherCallId, format!("{name}: {:?}", answered.call_id));
                 }
                 if let Some(talked) = answered.talked.filter(|_| row.answered && row.ended)
-                    && seconds_begun(talked).abs_diff(row.seconds) > SECONDS_APART
+                    && differs(row.seconds, seconds_begun(talked), facts.allowed(seen).browser)
                 {
                     let (billed, talked) = (row.seconds, talked.as_secs_f64());
                     let says = format!("{name}: billed {billed} s, the browser talked {talked:.3}");
@@ -392,6 +440,8 @@ impl Court {
                     .iter()
                     .any(|seen| seen.called == called && seen.outcome == Outcome::Unclear)
         };
+        let apart = float(SECONDS_APART);
+        let told: HashSet<&str> = facts.seen.iter().filter_map(talked_of).map(|it| it.0).collect();
         let mut count = Count::default();
         let mut known: BTreeMap<&str, f64> = BTreeMap::new();
         for record in carried.iter().filter(|record| record.status == 200) {
@@ -402,15 +452,25 @@ impl Court {
                 self.finds(Kind::TwiceAtCarrier, to.clone());
                 continue;
             }
+            let allowed = facts.allowed.get(to);
             match answered.remove(&**to) {
-                Some(Some(other))
-                    if (other.ceil() - seconds.ceil()).abs() > float(SECONDS_APART) =>
-                {
-                    let says = format!("{to}: {seconds:.3} s, where the other side has {other:.3}");
-                    self.finds(Kind::CarrierSecondsDiffer, says);
+                Some(Some(other)) => {
+                    self.count_unpaid(allowed, seconds - other);
+                    let (less, more) = (other.ceil(), seconds.ceil());
+                    let margin = allowed.map_or(0.0, |allowed| allowed.carrier);
+                    if less - more > apart || more - less > apart + margin {
+                        let says =
+                            format!("{to}: {seconds:.3} s, where the other side has {other:.3}");
+                        self.finds(Kind::CarrierSecondsDiffer, says);
+                    }
                 }
-                Some(_) => {}
+                Some(None) => {}
                 None if unclear(to) => {}
+                None if allowed.is_some_and(|it| *seconds <= it.free && !told.contains(&**to)) => {
+                    self.unpaid.calls += 1;
+                    self.unpaid.free_calls += 1;
+                    self.unpaid.free_seconds += seconds;
+                }
                 None => self.finds(Kind::OnlyAtCarrier, format!("{to}: {seconds:.3} s")),
             }
         }
@@ -419,6 +479,27 @@ impl Court {
         }
         count
     }
+
+    fn count_unpaid(&mut self, allowed: Option<&Allowance>, above: f64) {
+        let Some(allowed) = allowed else { return };
+        let above = above.max(0.0);
+        self.unpaid.calls += 1;
+        self.unpaid.seconds += above;
+        self.unpaid.worst_seconds = self.unpaid.worst_seconds.max(above);
+        self.unpaid.allowed_seconds += allowed.carrier;
+    }
+}
+
+impl Facts<'_> {
+    fn allowed(&self, seen: &Seen) -> Allowance {
+        self.allowed.get(&seen.called).copied().unwrap_or_default()
+    }
+}
+
+/// Whether a browser's seconds are others than the billed ones, of which there may be some less.
+fn differs(billed: u64, talked: u64, less: f64) -> bool {
+    billed > talked + SECONDS_APART
+        || float(talked.saturating_sub(billed)) > float(SECONDS_APART) + less
 }
 
 fn talked_of(seen: &Seen) -> Option<(&str, Option<f64>)> {
@@ -468,6 +549,19 @@ impl fmt::Display for Proof {
         }
         if let (Some(debited), Some(cost), Some(spent)) = (self.debited, self.cost, self.spent) {
             writeln!(f, "  debits {debited}, costs {cost}, balance before − after {spent}")?;
+        }
+        if let Some(unpaid) = self.unpaid {
+            let Unpaid { calls, free_calls, free_seconds, .. } = unpaid;
+            let Unpaid { seconds, worst_seconds, allowed_seconds, .. } = unpaid;
+            writeln!(
+                f,
+                "  {calls} answered calls met a fault; nobody paid {seconds:.1} s of what the carrier counted \
+                 (at most {worst_seconds:.1} s a call; {allowed_seconds:.1} s were allowed)"
+            )?;
+            writeln!(
+                f,
+                "  {free_calls} of them only the carrier knows to be answered, for {free_seconds:.1} s"
+            )?;
         }
         for Gauge { name, before, after } in &self.gauges {
             writeln!(f, "  {name} was {before} and is {after}")?;

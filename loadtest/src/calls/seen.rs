@@ -1,6 +1,6 @@
 //! What each call was to its browser, kept until the end: what the other sides' books are held to.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// One call, numbered by its place among all of them.
 #[derive(Clone, Debug, PartialEq)]
@@ -10,6 +10,18 @@ pub(super) struct Seen {
     pub(super) outcome: Outcome,
     /// What its browser's end of the audio heard and said.
     pub(super) sound: Option<Sound>,
+    pub(super) fate: Fate,
+}
+
+/// On which session a call was made, when, and what became of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Fate {
+    pub(super) session: usize,
+    /// Its intended time.
+    pub(super) began: Option<Instant>,
+    pub(super) ended: Option<Instant>,
+    /// Why it was not as it should be.
+    pub(super) failed: Option<String>,
 }
 
 impl Seen {

@@ -1,7 +1,7 @@
 //! The sockets of the simulated browsers: opened and registered, read and written, renewed.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::{Rc, Weak};
@@ -14,6 +14,7 @@ use sautikit_net::random;
 use sautikit_net::ws::{Feed, Incoming, Outbox};
 use sautikit_sip::reader::{Framing, Read, read_any};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::alarm::Alarm;
@@ -30,6 +31,8 @@ const RENEW_AFTER: Duration = Duration::from_secs(45);
 /// What is left of a token's life for the time that opening took.
 const _: () = assert!(RENEW_AFTER.as_secs() + RENEW_EVERY.as_secs() <= 300 - 45);
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(20);
+/// Between two attempts of a lost session to come back.
+const COME_BACK_EVERY: Duration = Duration::from_millis(250);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 const NORMAL_CLOSURE: u16 = 1000;
 
@@ -172,11 +175,24 @@ async fn answer(feed: &mut Feed<TcpStream>) -> Option<u16> {
 pub(super) struct Hub {
     me: Weak<Self>,
     load: RefCell<Load>,
-    outboxes: Vec<Outbox>,
+    outboxes: RefCell<Vec<Outbox>>,
     readers: RefCell<Vec<JoinHandle<()>>>,
     audio: Option<Audio>,
     pub(super) alarm: Alarm,
     closing: Cell<bool>,
+    losses: Losses,
+}
+
+/// Sessions whose sockets are gone, for whoever brings them back.
+#[derive(Default)]
+struct Losses {
+    /// In order, since the last look.
+    new: RefCell<VecDeque<usize>>,
+    /// How many are without a socket now.
+    open: Cell<usize>,
+    /// When which was lost, of all.
+    all: RefCell<Vec<(Instant, usize)>>,
+    changed: Notify,
 }
 
 impl Hub {
@@ -192,11 +208,12 @@ impl Hub {
         let hub = Rc::new_cyclic(|me| Self {
             me: me.clone(),
             load: RefCell::new(load),
-            outboxes,
+            outboxes: RefCell::new(outboxes),
             readers: RefCell::default(),
             audio,
             alarm,
             closing: Cell::new(false),
+            losses: Losses::default(),
         });
         let readers = feeds
             .into_iter()
@@ -214,7 +231,7 @@ impl Hub {
         for output in load.outputs() {
             match output {
                 Output::Send { session, bytes } => {
-                    if let Some(outbox) = self.outboxes.get(session) {
+                    if let Some(outbox) = self.outboxes.borrow().get(session) {
                         // A socket that takes no more is closing, which its feed will tell.
                         let _ = outbox.send(bytes);
                     }
@@ -250,16 +267,90 @@ impl Hub {
             }
         }
         if !self.closing.get() {
-            self.act(|load, _| load.session_lost(session));
+            self.lost(session);
         }
+    }
+
+    fn lost(&self, session: usize) {
+        let now = self.act(|load, now| {
+            load.session_lost(now, session);
+            now
+        });
+        self.losses.new.borrow_mut().push_back(session);
+        self.losses.open.set(self.losses.open.get() + 1);
+        self.losses.all.borrow_mut().push((now, session));
+        self.losses.changed.notify_waiters();
+    }
+
+    /// Drops the sockets of these sessions without a word, as a network does that goes away.
+    pub(super) fn cut(&self, sessions: &[usize]) {
+        for session in sessions {
+            let running = self.readers.borrow().get(*session).is_some_and(|it| !it.is_finished());
+            if running {
+                self.readers.borrow()[*session].abort();
+                self.lost(*session);
+            }
+        }
+    }
+
+    /// Brings lost sessions back, for ever, each with a fresh token.
+    pub(super) async fn bring_back(&self, gate: &Gate) {
+        let mut attempts = futures_util::stream::FuturesUnordered::new();
+        loop {
+            while let Some(session) = self.losses.new.borrow_mut().pop_front() {
+                attempts.push(self.attempt(gate, session));
+            }
+            tokio::select! {
+                () = self.losses.changed.notified() => {}
+                Some((session, opened)) = attempts.next() => self.back(session, opened),
+            }
+        }
+    }
+
+    /// Tries until the gateway takes it.
+    async fn attempt(&self, gate: &Gate, session: usize) -> (usize, Opened) {
+        let index = u32::try_from(session).unwrap_or(u32::MAX);
+        loop {
+            let browser = self.load.borrow().browser(session);
+            let browser = browser.expect("only sessions of the load are lost");
+            match open(gate, index, browser, None, None).await {
+                Ok((opened, _)) => return (session, opened),
+                Err(_) => tokio::time::sleep(COME_BACK_EVERY).await,
+            }
+        }
+    }
+
+    fn back(&self, session: usize, opened: Opened) {
+        let (browser, wired) = opened.split();
+        self.outboxes.borrow_mut()[session] = wired.outbox;
+        self.act(|load, _| load.session_back(session, browser));
+        if let Some(me) = self.me.upgrade() {
+            let reader = tokio::task::spawn_local(me.pump(session, wired.feed));
+            self.readers.borrow_mut()[session] = reader;
+        }
+        self.losses.open.set(self.losses.open.get() - 1);
+        self.losses.changed.notify_waiters();
+    }
+
+    /// Comes when every session has a socket.
+    pub(super) async fn is_whole(&self) {
+        while self.losses.open.get() > 0 {
+            self.losses.changed.notified().await;
+        }
+    }
+
+    /// When which sessions were lost.
+    pub(super) fn losses(&self) -> Vec<(Instant, usize)> {
+        self.losses.all.borrow().clone()
     }
 
     /// Renews one session after another, for ever.
     pub(super) async fn renew(&self, mint: &Mint) {
-        let count = u32::try_from(self.outboxes.len()).unwrap_or(u32::MAX).max(1);
+        let sessions = self.outboxes.borrow().len();
+        let count = u32::try_from(sessions).unwrap_or(u32::MAX).max(1);
         let first = tokio::time::Instant::now() + RENEW_AFTER;
         let mut ticks = tokio::time::interval_at(first, RENEW_EVERY / count);
-        for session in (0..self.outboxes.len()).cycle() {
+        for session in (0..sessions).cycle() {
             ticks.tick().await;
             let user = self.load.borrow().user(session).and_then(|it| Identity::parse(it).ok());
             let Some(user) = user else { continue };
@@ -286,7 +377,7 @@ impl Hub {
     /// Closes all sockets as a page does that is left, and waits a moment for their end.
     pub(super) async fn close(&self) {
         self.closing.set(true);
-        for outbox in &self.outboxes {
+        for outbox in self.outboxes.borrow().iter() {
             outbox.close(NORMAL_CLOSURE, "");
         }
         let readers = self.readers.take();

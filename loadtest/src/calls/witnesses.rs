@@ -1,7 +1,7 @@
 //! Whoever else knows of the calls: the carrier, the gateway's books and its gauges. They are asked
 //! before the first call and after the last, and then held against what the browsers saw.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use super::CallsError;
@@ -11,7 +11,7 @@ use super::called::Called;
 use super::connecting::Connecting;
 use super::exchange::{Exchange, Follow, Own, ping};
 use super::gauges::Reading;
-use super::proof::{Facts, Gauge, Proof, Terms, prove};
+use super::proof::{Allowance, Facts, Gauge, Proof, Terms, prove};
 use super::seen::{Outcome, Seen};
 use super::settings::Settings;
 use crate::carrier::Record;
@@ -82,7 +82,11 @@ impl Witnesses {
     }
 
     /// Waits until the gateway has done with the last call, and holds all against each other.
-    pub(super) async fn judge(self, seen: &[Seen]) -> Verdict {
+    pub(super) async fn judge(
+        self,
+        seen: &[Seen],
+        allowed: &HashMap<String, Allowance>,
+    ) -> Verdict {
         let settled = self.settle().await;
         let answered = seen.iter().filter(|seen| matches!(seen.outcome, Outcome::Answered(_)));
         let answered: HashSet<&str> = answered.map(|seen| &*seen.called).collect();
@@ -94,7 +98,7 @@ impl Witnesses {
             Err(error) => (None, Err(error)),
         };
         let judged = match settled.and(told) {
-            Ok(()) => prove_all(seen, records.as_deref(), books, watch, terms).await,
+            Ok(()) => prove_all((seen, allowed), records.as_deref(), books, watch, terms).await,
             Err(error) => Err(error),
         };
         match judged {
@@ -125,7 +129,7 @@ impl Witnesses {
 }
 
 async fn prove_all(
-    seen: &[Seen],
+    (seen, allowed): (&[Seen], &HashMap<String, Allowance>),
     carried: Option<&[Record]>,
     books: Option<Bookkeeper>,
     watch: Option<Watch>,
@@ -142,7 +146,14 @@ async fn prove_all(
         Some(watch) => watch.gauges().await?,
         None => Vec::new(),
     };
-    Ok(Some(prove(&Facts { seen, books: books.as_ref(), terms, carried, gauges: &gauges })))
+    Ok(Some(prove(&Facts {
+        seen,
+        books: books.as_ref(),
+        terms,
+        carried,
+        gauges: &gauges,
+        allowed,
+    })))
 }
 
 impl Watch {
@@ -170,7 +181,14 @@ impl Watch {
         }
         let (seen, gauges) = (&[][..], self.gauges().await?);
         let terms = Terms::default();
-        Ok(prove(&Facts { seen, books: None, terms, carried: None, gauges: &gauges }))
+        Ok(prove(&Facts {
+            seen,
+            books: None,
+            terms,
+            carried: None,
+            gauges: &gauges,
+            allowed: &HashMap::new(),
+        }))
     }
 
     async fn gauges(&self) -> Result<Vec<Gauge>, CallsError> {

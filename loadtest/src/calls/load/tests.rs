@@ -205,7 +205,7 @@ fn a_gateway_that_hangs_up_early_has_failed() {
 fn a_lost_session_loses_its_calls_and_makes_no_more() {
     let mut gateway = Gateway::new(10.0, 6, 2, &[]);
     gateway.run(Duration::from_millis(250));
-    gateway.load.session_lost(0);
+    gateway.load.session_lost(gateway.now, 0);
     gateway.run(Duration::from_secs(3));
     let tally = &gateway.load.tally;
     assert_eq!((tally.completed, tally.failed["session lost"]), (3, 3));
@@ -299,7 +299,7 @@ fn what_each_call_was_is_kept_for_the_proof() {
     gateway.run(Duration::from_millis(60));
     gateway.status = 486;
     gateway.run(Duration::from_millis(100));
-    gateway.load.session_lost(0);
+    gateway.load.session_lost(gateway.now, 0);
     gateway.run(Duration::from_millis(200));
     let seen = gateway.load.take_seen();
     let outcomes: Vec<_> = seen.iter().map(|seen| &seen.outcome).collect();

@@ -1,4 +1,4 @@
-use super::super::seen::Answered;
+use super::super::seen::{Answered, Fate};
 use super::*;
 use crate::carrier::EndedBy;
 
@@ -9,10 +9,11 @@ struct World {
     books: Books,
     carried: Vec<Record>,
     gauges: Vec<Gauge>,
+    allowed: HashMap<String, Allowance>,
 }
 
 fn seen(called: &str, outcome: Outcome) -> Seen {
-    Seen { called: called.to_owned(), outcome, sound: None }
+    Seen { called: called.to_owned(), outcome, sound: None, fate: Fate::default() }
 }
 
 fn answered(id: &str, millis: u64) -> Outcome {
@@ -61,6 +62,7 @@ impl World {
             },
             carried: vec![record("+3", 486, 0.0), record("+2", 200, 4.1), record("+1", 200, 2.95)],
             gauges: vec![Gauge { name: "sautikit_holds".to_owned(), before: 2.0, after: 2.0 }],
+            allowed: HashMap::new(),
         }
     }
 
@@ -71,6 +73,7 @@ impl World {
             terms: Terms::default(),
             carried: Some(&self.carried),
             gauges: &self.gauges,
+            allowed: &self.allowed,
         }
     }
 
@@ -254,4 +257,41 @@ fn many_differences_are_counted_and_few_are_told() {
         "{text}"
     );
     assert_eq!(world.carried[0].ended_by, EndedBy::Carrier);
+}
+
+#[test]
+fn a_call_that_met_a_fault_may_be_billed_less_within_its_bound_and_never_more() {
+    let mut world = World::new();
+    let allowance = Allowance { carrier: 8.0, browser: 5.0, free: 33.0 };
+    world.allowed = ["+1", "+4"].map(|called| (called.to_owned(), allowance)).into();
+    // Billed 3 s, as far as the gateway lived.
+    world.seen[0].outcome = answered("a", 8_900);
+    world.carried[2].seconds = 12.0;
+    // Answered for the carrier alone.
+    world.carried.push(record("+4", 200, 32.9));
+    world.seen[3].outcome = Outcome::Unclear;
+    let proof = prove(&world.facts());
+    assert!(proof.ok, "{proof}");
+    let unpaid = proof.unpaid.unwrap();
+    assert_eq!((unpaid.calls, unpaid.free_calls), (2, 1));
+    assert_eq!((unpaid.seconds, unpaid.worst_seconds, unpaid.allowed_seconds), (9.0, 9.0, 8.0));
+    assert!(proof.to_string().contains("nobody paid 9.0 s"), "{proof}");
+
+    let cases: [Case; 6] = [
+        (&[Kind::BrowserSecondsDiffer], |w| w.seen[0].outcome = answered("a", 9_001)),
+        (&[Kind::BrowserSecondsDiffer], |w| w.seen[0].outcome = answered("a", 1_000)),
+        (&[Kind::CarrierSecondsDiffer], |w| w.carried[2].seconds = 12.001),
+        (&[Kind::CarrierSecondsDiffer], |w| w.carried[2].seconds = 1.0),
+        (&[Kind::OnlyAtCarrier], |w| w.carried[3].seconds = 33.1),
+        // Its browser was told that it is answered: it must have a row and be paid.
+        (&[Kind::OnlyAtBrowser, Kind::OnlyAtCarrier], |w| w.seen[3].outcome = answered("d", 1_000)),
+    ];
+    for (at, (expected, spoil)) in cases.into_iter().enumerate() {
+        let mut spoilt = world.clone();
+        spoil(&mut spoilt);
+        assert_eq!(spoilt.found(), expected, "case {at}");
+    }
+    world.allowed.clear();
+    let found = [Kind::BrowserSecondsDiffer, Kind::CarrierSecondsDiffer, Kind::OnlyAtCarrier];
+    assert_eq!(world.found(), found, "without a fault nothing is allowed");
 }
