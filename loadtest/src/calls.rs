@@ -22,6 +22,7 @@ mod schedule;
 mod seen;
 mod sessions;
 mod settings;
+mod soak;
 mod stop;
 mod tally;
 mod tokens;
@@ -29,12 +30,15 @@ mod view;
 mod watch;
 mod witnesses;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
 use tokio::task::LocalSet;
 
 pub use called::{Called, CalledError};
@@ -42,6 +46,7 @@ pub use connecting::Connecting;
 pub use exchange::ExchangeError;
 pub use hold::SessionSettings;
 pub use settings::Settings;
+pub use soak::{FaultKind, SoakError, SoakSettings};
 pub use tokens::SourceError;
 
 use alarm::Alarm;
@@ -82,6 +87,8 @@ pub enum CallsError {
     Admin(String),
     #[error("--report: {0}")]
     Report(io::Error),
+    #[error(transparent)]
+    Soak(#[from] SoakError),
     #[error("ended before the end")]
     Interrupted,
     #[error("{0}")]
@@ -120,7 +127,8 @@ fn between(text: &str, most: f64) -> Result<f64, String> {
 /// [`CallsError`].
 pub fn run(settings: &Settings) -> Result<bool, CallsError> {
     let stop = Stop::default();
-    report(drive(settings, &stop), &stop, settings.connecting.report.as_deref())
+    let path = settings.connecting.report.as_deref();
+    report(drive(settings, &stop), &stop, path, |report| report.ok)
 }
 
 /// Holds the sessions and prints their report. False where one ended as it should not.
@@ -130,13 +138,26 @@ pub fn run(settings: &Settings) -> Result<bool, CallsError> {
 /// [`CallsError`].
 pub fn run_sessions(settings: &SessionSettings) -> Result<bool, CallsError> {
     let stop = Stop::default();
-    report(hold::drive(settings, &stop), &stop, settings.connecting.report.as_deref())
+    let path = settings.connecting.report.as_deref();
+    report(hold::drive(settings, &stop), &stop, path, |report| report.ok)
 }
 
-fn report(
-    drive: impl Future<Output = Result<Report, CallsError>>,
+/// Runs the calls and the faults and prints their report. False where something outside of the
+/// faults was not as it should be, where the books do not agree, or where the gateway has grown.
+///
+/// # Errors
+///
+/// [`CallsError`].
+pub fn run_soak(settings: &SoakSettings) -> Result<bool, CallsError> {
+    let (stop, path) = (Stop::default(), settings.report());
+    report(soak::drive(settings, &stop), &stop, Some(&path), |report| report.ok)
+}
+
+fn report<R: fmt::Display + Serialize>(
+    drive: impl Future<Output = Result<R, CallsError>>,
     stop: &Stop,
     path: Option<&Path>,
+    is_ok: impl FnOnce(&R) -> bool,
 ) -> Result<bool, CallsError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let report = runtime.block_on(LocalSet::new().run_until(async {
@@ -150,7 +171,7 @@ fn report(
         let json = serde_json::to_string_pretty(&report).map_err(io::Error::other)?;
         std::fs::write(path, json + "\n").map_err(CallsError::Report)?;
     }
-    Ok(report.ok)
+    Ok(is_ok(&report))
 }
 
 async fn drive(settings: &Settings, stop: &Stop) -> Result<Report, CallsError> {
@@ -172,7 +193,8 @@ async fn drive(settings: &Settings, stop: &Stop) -> Result<Report, CallsError> {
     let hub = Hub::start(Load::new(plan.clone(), browsers), wired, audio, Alarm::start()?);
     let idle = settings.duration();
     let count = sessions.opened;
-    let watching = Watching { connecting, plan: &plan, carrier_pid, sessions: count, idle, stop };
+    let gateway_pid = &Cell::new(connecting.gateway_pid);
+    let watching = Watching { plan: &plan, gateway_pid, carrier_pid, sessions: count, idle, stop };
     let (window, end) = tokio::select! {
         window = watching.until_over(&hub, &mut view) => window?,
         () = hub.renew(&gate.mint) => return Err(io::Error::other("renewals ended").into()),

@@ -24,6 +24,10 @@ enum Command {
     Calls(Box<calls::Settings>),
     /// Opens sessions as browsers would, registers and holds them, and says what it took.
     Sessions(Box<calls::SessionSettings>),
+    /// Starts a gateway, calls at a planned rate, and loses sockets, silences the carrier, kills the
+    /// gateway and locks its database meanwhile: no call may be lost outside of that, all books must
+    /// agree at the end, and the gateway must not have grown.
+    Soak(Box<calls::SoakSettings>),
 }
 
 /// What could not be run at all; calls that failed end with 1.
@@ -40,6 +44,7 @@ fn main() -> ExitCode {
         Command::Sessions(settings) => {
             calls::run_sessions(&settings).map_err(|error| error.to_string())
         }
+        Command::Soak(settings) => calls::run_soak(&settings).map_err(|error| error.to_string()),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -147,11 +147,19 @@ impl Connecting {
 
     /// A process that has died since is left out: its calls and sessions tell of it.
     pub(super) fn sample(&self, ended: u64, carrier_pid: Option<u32>) -> Sample {
+        Self::sample_of(ended, self.gateway_pid, carrier_pid)
+    }
+
+    pub(super) fn sample_of(
+        ended: u64,
+        gateway_pid: Option<u32>,
+        carrier_pid: Option<u32>,
+    ) -> Sample {
         let of = |pid: Option<u32>| usage(&pid?.to_string()).ok();
         Sample {
             at: Instant::now(),
             ended,
-            gateway: of(self.gateway_pid),
+            gateway: of(gateway_pid),
             carrier: of(carrier_pid),
             generator: usage("self").ok(),
         }

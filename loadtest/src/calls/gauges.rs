@@ -44,6 +44,30 @@ impl Reading {
         Self(WATCHED.iter().map(sum).collect())
     }
 
+    /// What stands in a file's first line above [`Reading::values`] of all that is watched.
+    pub(super) fn names() -> impl Iterator<Item = String> {
+        let plain = |text: &str| {
+            let kept = text.replace("actor=", "");
+            kept.chars().filter(|c| c.is_ascii_alphabetic() || *c == '_').collect::<String>()
+        };
+        let name = move |(name, labels): (&str, &[&str])| {
+            let labels = labels.iter().map(|label| format!("_{}", plain(label)));
+            let name = name.strip_prefix("sautikit_").unwrap_or(name);
+            std::iter::once(name.to_owned()).chain(labels).collect()
+        };
+        WATCHED.into_iter().map(name)
+    }
+
+    pub(super) fn values(&self) -> impl Iterator<Item = f64> {
+        self.0.iter().copied()
+    }
+
+    /// How many sessions there are.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+    pub(super) fn sessions(&self) -> u64 {
+        self.0.first().map_or(0, |count| *count as u64)
+    }
+
     /// Nothing is above what it was.
     pub(super) fn is_back_at(&self, before: &Self) -> bool {
         self.0.iter().zip(&before.0).all(|(after, before)| after <= before)

@@ -1,5 +1,6 @@
 //! `sessions`: many sessions that register and stay, and come back when their sockets are dropped.
 
+use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -131,8 +132,8 @@ impl Holding<'_> {
     ) -> Result<(Window, Sample), CallsError> {
         let plan = nothing(Instant::now());
         let watching = Watching {
-            connecting: self.connecting,
             plan: &plan,
+            gateway_pid: &Cell::new(self.connecting.gateway_pid),
             carrier_pid: None,
             sessions: self.count,
             idle,

@@ -208,6 +208,7 @@ impl Load {
     pub(super) fn session_back(&mut self, session: usize, browser: Browser) {
         if let Some(session) = self.sessions.get_mut(session) {
             *session = Session { browser, open: true };
+            self.tally.sessions_back += 1;
         }
     }
 

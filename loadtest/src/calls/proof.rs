@@ -205,6 +205,9 @@ pub(super) struct Proof {
     pub(super) gauges: Vec<Gauge>,
     /// `None` where nothing may differ, or there are no records of the carrier.
     pub(super) unpaid: Option<Unpaid>,
+    /// The same call by call, by its called number.
+    #[serde(skip)]
+    pub(super) unpaid_of: HashMap<String, f64>,
     pub(super) differences_count: usize,
     /// The first [`TOLD_MAX`] of them.
     pub(super) differences: Vec<Difference>,
@@ -220,8 +223,8 @@ pub(super) fn prove(facts: &Facts<'_>) -> Proof {
         court.finds(Kind::LeftBehind, format!("{name} was {before} and is {after}"));
     }
     let sums = facts.books.map(Sums::of);
-    let unpaid = court.unpaid;
-    let mut differences = court.found;
+    let Court { found, unpaid, unpaid_of } = court;
+    let mut differences = found;
     let differences_count = differences.len();
     differences.truncate(TOLD_MAX);
     Proof {
@@ -233,6 +236,7 @@ pub(super) fn prove(facts: &Facts<'_>) -> Proof {
         cost: sums.map(|sums| sums.cost),
         spent: sums.map(|sums| sums.spent),
         gauges: facts.gauges.to_vec(),
+        unpaid_of,
         unpaid: carrier.filter(|_| !facts.allowed.is_empty()).map(|_| unpaid),
         differences_count,
         differences,
@@ -274,6 +278,7 @@ fn of_browsers(seen: &[Seen]) -> Count {
 struct Court {
     found: Vec<Difference>,
     unpaid: Unpaid,
+    unpaid_of: HashMap<String, f64>,
 }
 
 impl Court {
@@ -455,7 +460,7 @@ impl Court {
             let allowed = facts.allowed.get(to);
             match answered.remove(&**to) {
                 Some(Some(other)) => {
-                    self.count_unpaid(allowed, seconds - other);
+                    self.count_unpaid(to, allowed, seconds - other);
                     let (less, more) = (other.ceil(), seconds.ceil());
                     let margin = allowed.map_or(0.0, |allowed| allowed.carrier);
                     if less - more > apart || more - less > apart + margin {
@@ -470,6 +475,7 @@ impl Court {
                     self.unpaid.calls += 1;
                     self.unpaid.free_calls += 1;
                     self.unpaid.free_seconds += seconds;
+                    self.unpaid_of.insert(to.clone(), *seconds);
                 }
                 None => self.finds(Kind::OnlyAtCarrier, format!("{to}: {seconds:.3} s")),
             }
@@ -480,11 +486,12 @@ impl Court {
         count
     }
 
-    fn count_unpaid(&mut self, allowed: Option<&Allowance>, above: f64) {
+    fn count_unpaid(&mut self, called: &str, allowed: Option<&Allowance>, above: f64) {
         let Some(allowed) = allowed else { return };
         let above = above.max(0.0);
         self.unpaid.calls += 1;
         self.unpaid.seconds += above;
+        self.unpaid_of.insert(called.to_owned(), above);
         self.unpaid.worst_seconds = self.unpaid.worst_seconds.max(above);
         self.unpaid.allowed_seconds += allowed.carrier;
     }

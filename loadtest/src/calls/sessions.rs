@@ -339,6 +339,11 @@ impl Hub {
         }
     }
 
+    /// How many sessions have no socket.
+    pub(super) fn missing(&self) -> usize {
+        self.losses.open.get()
+    }
+
     /// When which sessions were lost.
     pub(super) fn losses(&self) -> Vec<(Instant, usize)> {
         self.losses.all.borrow().clone()

@@ -53,6 +53,8 @@ pub(super) struct Tally {
     pub(super) renewals_refused: u64,
     /// Sockets that closed before their time.
     pub(super) sessions_lost: u64,
+    /// Of these, those that have another one.
+    pub(super) sessions_back: u64,
 }
 
 impl Default for Latency {

@@ -1,5 +1,6 @@
 //! Looks on while a load runs: shows it, measures it, and knows when it is over.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use super::CallsError;
@@ -20,8 +21,9 @@ const STEADY_MIN: Duration = Duration::from_secs(2);
 
 /// What is watched.
 pub(super) struct Watching<'a> {
-    pub(super) connecting: &'a Connecting,
     pub(super) plan: &'a Plan,
+    /// It may be another one after a while.
+    pub(super) gateway_pid: &'a Cell<Option<u32>>,
     pub(super) carrier_pid: Option<u32>,
     pub(super) sessions: u64,
     /// How long sessions without calls are kept.
@@ -81,7 +83,7 @@ impl Watching<'_> {
     }
 
     fn sample(&self, ended: u64) -> Sample {
-        self.connecting.sample(ended, self.carrier_pid)
+        Connecting::sample_of(ended, self.gateway_pid.get(), self.carrier_pid)
     }
 
     fn show(&self, view: &mut View, tally: &Tally, now: Instant) -> Sample {
@@ -90,7 +92,7 @@ impl Watching<'_> {
         view.show(&Scene {
             at: now,
             tally,
-            sessions: self.sessions.saturating_sub(tally.sessions_lost),
+            sessions: (self.sessions + tally.sessions_back).saturating_sub(tally.sessions_lost),
             rate_wanted: schedule.rate_at(now.saturating_duration_since(*start)),
             calls_total: schedule.total(),
             gateway: sample.gateway,
