@@ -1,7 +1,7 @@
 # `make demo` to try it, `make test` to check it. Each target may be run alone.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz install pages build release fmt clean
+.PHONY: help demo test fuzz soak install pages build release fmt clean
 
 help: ## What there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -15,6 +15,9 @@ test: ## Everything: format, lints, Rust tests, fuzzing, SDK tests, browser test
 
 fuzz: ## Search for what breaks reader, SDP, handshake, transactions and legs, a minute each
 	@scripts/fuzz.sh
+
+soak: release ## Half an hour of calls and a fault a minute: the bill proven, memory flat
+	@loadtest/soak.sh
 
 install: ## What building and testing need, where it is missing
 	@scripts/install.sh

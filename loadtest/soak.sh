@@ -12,7 +12,6 @@ source "$(dirname "$0")/bench.sh"
 report=${SOAK_FOLDER:-$bin/../soak}
 mkdir -p "$report"
 rm -f "$report"/{report.json,soak.csv,gateway.log}
-# The carrier's records go on where its first line is.
 read -r http ws sip admin < <(shuf -i 10000-19999 -n 4 | sed 's/^/127.0.0.1:/' | paste -sd ' ')
 
 cat >"$folder/gateway.toml" <<TOML

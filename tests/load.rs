@@ -7,13 +7,13 @@ mod common;
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
-use common::gateway::{Gateway, SIGNING_KEY, Setup, Workspace};
+use common::gateway::{Gateway, Place, SIGNING_KEY, Setup, Workspace};
 use common::http::Ask;
 use common::{OURS, ledger, until};
 use serde_json::{Value, json};
@@ -273,4 +273,138 @@ async fn sessions_that_are_dropped_at_once_come_back() {
     assert_eq!(reconnect["back_ms"]["count"], json!(40));
     assert_eq!(run.report["proof"]["ok"], json!(true), "none is left: {}", run.said);
     assert_eq!(run.report["calls"], Value::Null);
+}
+
+/// A port that no connection is given by chance, since a gateway comes back to it.
+fn lasting_port() -> SocketAddr {
+    let is_free = |port: &u16| {
+        let address = ("127.0.0.1", *port);
+        TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok()
+    };
+    let from = u16::from_str_radix(&common::unique()[..4], 16).unwrap() % 9_000;
+    let port = (10_000 + from..20_000).find(is_free).unwrap();
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+/// A soak that goes on beside the test, with a gateway of its own.
+struct Soak {
+    child: Option<Child>,
+    place: Arc<Place>,
+}
+
+impl Soak {
+    fn start(line: &str) -> Self {
+        let [http, ws, sip, admin, carrier] = [(); 5].map(|()| lasting_port().to_string());
+        let setup = Setup::new()
+            .without_limits()
+            .trunk("carrier", carrier.parse().unwrap(), &["+254"])
+            .env("SAUTIKIT_HTTP_ADDR", &http)
+            .env("SAUTIKIT_WS_ADDR", &ws)
+            .env("SAUTIKIT_SIP_UDP_ADDR", &sip)
+            .env("SAUTIKIT_ADMIN_ADDR", &admin);
+        let workspace = setup.place.workspace(100_000, &[OURS]);
+        let mut command = Command::new(program());
+        for (name, value) in setup.command().get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        let (api, admin) = (format!("http://{http}"), format!("http://{admin}"));
+        let child = command
+            .args(["soak", "--no-linger", "--ws", &ws, "--api", &api, "--admin", &admin])
+            .args(["--api-key-env", "LOAD_API_KEY", "--carrier-listen", &carrier])
+            .args(["--gateway", env!("CARGO_BIN_EXE_sautikit-gateway"), "--folder"])
+            .arg(setup.place.file("soak"))
+            .args(line.split_whitespace())
+            .env_remove("SAUTIKIT_API_KEY")
+            .env("LOAD_API_KEY", &workspace.key)
+            .env("SAUTIKIT_CONFIG", setup.place.file("gateway.toml"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        Self { child: Some(child.unwrap()), place: Arc::clone(&setup.place) }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.place.file("soak").join(name)
+    }
+
+    fn end(&mut self) -> Run {
+        let output = self.child.take().unwrap().wait_with_output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        let bytes = std::fs::read(self.file("report.json")).unwrap_or_default();
+        Run {
+            code: output.status.code(),
+            said: String::from_utf8_lossy(&said).into_owned(),
+            report: serde_json::from_slice(&bytes).unwrap_or_default(),
+        }
+    }
+}
+
+impl Drop for Soak {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ended_already = child.kill();
+            let _ended = child.wait();
+        }
+        if let Ok(pid) = std::fs::read_to_string(self.file("gateway.pid")) {
+            let _ended_already = Command::new("kill").args(["-9", pid.trim()]).status();
+        }
+    }
+}
+
+#[test]
+fn a_gateway_that_is_killed_and_a_carrier_that_falls_silent_cost_nobody_a_debit() {
+    let line = "--sessions 20 --rate 12 --hold 2 --duration 18 --every 6 --fault kill,silence \
+                --silence 1.5 --seed 1";
+    let mut soak = Soak::start(line);
+    let run = soak.end();
+    assert_eq!(run.code, Some(0), "{}", run.said);
+    let report = &run.report;
+    let faults = report["faults"].as_array().unwrap();
+    let mut kinds: Vec<_> = faults.iter().map(|it| it["fault"].as_str().unwrap()).collect();
+    kinds.sort_unstable();
+    assert_eq!(kinds, ["kill", "silence"]);
+    assert!(faults.iter().all(|it| it["calls"].as_u64() > Some(10)), "{}", run.said);
+    assert_eq!(report["failed_outside"], json!({}));
+    assert_eq!((&report["sessions"]["lost"], &report["sessions_missing"]), (&json!(20), &json!(0)));
+    assert_eq!((&report["reconciled"], &report["proof"]["ok"]), (&json!(true), &json!(true)));
+    let sums = ledger::check(&soak.place);
+    assert_eq!((sums.answered, sums.open_holds), (sums.debits, 0));
+    assert_eq!(report["proof"]["debited"], json!(sums.debited));
+    assert!(sums.debits > 100, "{}", run.said);
+    let unpaid = &report["proof"]["unpaid"];
+    assert!(unpaid["seconds"].as_f64() <= unpaid["allowed_seconds"].as_f64(), "{unpaid}");
+    let table = std::fs::read_to_string(soak.file("soak.csv")).unwrap();
+    assert!(
+        table.lines().count() > 10 && table.starts_with("seconds,life,age_seconds,"),
+        "{table}"
+    );
+    let log = std::fs::read_to_string(soak.file("gateway.log")).unwrap();
+    assert!(!log.contains("panicked"), "{log}");
+    assert!(!soak.file("gateway.pid").exists(), "the gateway went with the run");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_soak_finds_a_bill_that_somebody_changed() {
+    let line = "--sessions 2 --rate 4 --hold 1 --duration 3 --seed 1";
+    let mut soak = Soak::start(line);
+    until("a call that was billed", async || {
+        let ended = soak.place.database().exists().then(|| {
+            soak.place.sql("SELECT 1 FROM calls WHERE ended_at IS NOT NULL AND cost_minor > 0")
+        });
+        ended.filter(|ended| !ended.is_empty())
+    })
+    .await;
+    soak.place.sql(
+        "UPDATE calls SET cost_minor = cost_minor - 1 WHERE id = \
+         (SELECT id FROM calls WHERE ended_at IS NOT NULL AND cost_minor > 0 LIMIT 1)",
+    );
+    let run = soak.end();
+    assert_eq!(run.code, Some(1), "{}", run.said);
+    assert_eq!(differences(&run), ["debit_differs", "cost_differs", "sum_differs"], "{}", run.said);
+    assert_eq!((&run.report["ok"], &run.report["reconciled"]), (&json!(false), &json!(false)));
+    assert_eq!(run.report["failed_outside"], json!({}), "the calls themselves were good");
 }

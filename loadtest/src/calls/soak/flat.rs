@@ -95,8 +95,7 @@ pub(super) fn judge(samples: &[Sample], descriptors: (u64, u64)) -> Flatness {
     }
 }
 
-/// Ages are far below 2^53 seconds, and not negative.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an age is small")]
 fn bucket(age_seconds: f64) -> u64 {
     (age_seconds / BUCKET_SECONDS) as u64
 }
@@ -151,7 +150,7 @@ mod tests {
                 // A fault a minute, of which memory rises by a fifth.
                 let calm = age % 60 >= 25;
                 let rss = if calm { rss } else { rss * 1.2 };
-                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "KiB")]
                 let rss_kib = rss as u64;
                 let (life, age_seconds) = (u32::try_from(life).unwrap(), f64::from(age));
                 let (descriptors, sessions) = (290, 250);
