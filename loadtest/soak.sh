@@ -2,7 +2,8 @@
 # A load for long on a gateway of its own, SIP only, to which something is done again and again: sockets
 # lost, the carrier silent, the gateway killed with -9 and started again, its database locked. What must
 # hold at the end is said in docs/loadtest.md. Other arguments go to `sautikit-loadtest soak`.
-#   SOAK_SECONDS (1800)  SOAK_RATE (50, calls a second)  SOAK_FAULT_SECONDS (60, from one to the next)
+#   SOAK_SECONDS (1800)  SOAK_RATE (50, calls a second)  SOAK_HOLD (10, seconds that a call talks)
+#   SOAK_FAULT_SECONDS (60, from one to the next)
 #   SOAK_SEED (random; it is printed, and the same one gives the same faults again)
 #   SOAK_FOLDER (soak beside the build: report.json, soak.csv, gateway.log)
 # Needs release builds (make release). Everything it starts, it ends.
@@ -39,12 +40,22 @@ made=$("$bin/sautikit-gateway" workspace create --name soak --balance-minor 1000
 SOAK_API_KEY=$(sed -E 's/.*"api_key":"([^"]+)".*/\1/' <<<"$made")
 export SOAK_API_KEY
 
-# A killed generator cannot end its gateway.
-last() { if [ -s "$report/gateway.pid" ]; then kill "$(cat "$report/gateway.pid")" 2>/dev/null || true; fi; end; }
+# A killed generator can end neither its gateway nor the carrier's silence.
+last() {
+    kill -CONT "$carrier" 2>/dev/null || true
+    end
+    if [ -s "$report/gateway.pid" ]; then kill "$(cat "$report/gateway.pid")" 2>/dev/null || true; fi
+}
 trap last EXIT
 "$bin/sautikit-loadtest" soak --gateway "$bin/sautikit-gateway" --database "$folder/gateway.db" --folder "$report" \
     --ws "$ws" --api "http://$http" --api-key-env SOAK_API_KEY --admin "http://$admin" \
     --carrier "$peer" --carrier-records "$folder/carrier.log" --carrier-pid "$carrier" \
-    --sessions 250 --hold 10 --rate "${SOAK_RATE:-50}" --duration "${SOAK_SECONDS:-1800}" \
-    --every "${SOAK_FAULT_SECONDS:-60}" ${SOAK_SEED:+--seed "$SOAK_SEED"} "$@"
-echo "report.json, soak.csv and gateway.log are in $(realpath "$report")"
+    --sessions 250 --hold "${SOAK_HOLD:-10}" --rate "${SOAK_RATE:-50}" --duration "${SOAK_SECONDS:-1800}" \
+    --every "${SOAK_FAULT_SECONDS:-60}" ${SOAK_SEED:+--seed "$SOAK_SEED"} "$@" &
+soak=$!
+pids+=("$soak")
+# A first Ctrl-C is the generator's, which hangs up, proves and reports.
+trap : INT
+while wait "$soak" && status=0 || status=$?; kill -0 "$soak" 2>/dev/null; do :; done
+[ ! -e "$report/report.json" ] || echo "report.json, soak.csv and gateway.log are in $(realpath "$report")"
+exit "$status"

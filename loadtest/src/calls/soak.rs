@@ -107,7 +107,9 @@ impl SoakSettings {
             kinds.extend([Kind::Sockets, Kind::Silence, Kind::Kill]);
             kinds.extend(self.database.is_some().then_some(Kind::Lock));
         }
-        Ok(plan(&Terms { seed, duration, every, kinds, sessions }))
+        let until = flat::kills_until(duration.as_secs_f64(), self.calls.rate);
+        let kills_until = Duration::from_secs_f64(until);
+        Ok(plan(&Terms { seed, duration, kills_until, every, kinds, sessions }))
     }
 }
 
@@ -151,7 +153,8 @@ pub(super) async fn drive(settings: &SoakSettings, stop: &Stop) -> Result<SoakRe
     let reconciled = gateway.reconcile()?;
     gateway.end().await?;
     let samples = survey.samples(&windows);
-    let flatness = flat::judge(&samples, (before, after));
+    let flatness =
+        flat::judge(&samples, flat::warm_up_seconds(settings.calls.rate), (before, after));
     let told = Told { seed, start, sessions, windows, load, verdict, reconciled, flatness };
     Ok(SoakReport::of(told, &allowed, settings))
 }

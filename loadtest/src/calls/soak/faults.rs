@@ -35,6 +35,8 @@ pub(super) struct Terms {
     pub(super) seed: u64,
     /// How long calls begin.
     pub(super) duration: Duration,
+    /// No kill afterwards: the last gateway must live long enough to be judged.
+    pub(super) kills_until: Duration,
     pub(super) every: Duration,
     pub(super) kinds: Vec<Kind>,
     pub(super) sessions: usize,
@@ -47,15 +49,23 @@ const SOCKETS_PERCENT: [u64; 2] = [5, 30];
 /// is drawn as from a bag that holds each kind once and is filled again when it is empty: each is
 /// as frequent as the others, and a gateway lives for some time between two kills.
 pub(super) fn plan(terms: &Terms) -> Vec<Fault> {
-    let Terms { seed, duration, every, kinds, sessions } = terms;
+    let Terms { seed, duration, kills_until, every, kinds, sessions } = terms;
+    let mut kinds = kinds.clone();
     let mut dice = Dice(*seed);
     let mut bag: Vec<Kind> = Vec::new();
     let mut faults = Vec::new();
     let mut from = *every;
     // A last one leaves half of its time to recover in.
-    while !kinds.is_empty() && !every.is_zero() && from + *every / 2 <= *duration {
+    while !every.is_zero() && from + *every / 2 <= *duration {
+        if from > *kills_until {
+            kinds.retain(|kind| *kind != Kind::Kill);
+            bag.retain(|kind| *kind != Kind::Kill);
+        }
         if bag.is_empty() {
-            bag.clone_from(kinds);
+            bag.clone_from(&kinds);
+        }
+        if bag.is_empty() {
+            break;
         }
         let kind = bag.swap_remove(dice.below(bag.len()));
         let at = from + every.mul_f64(dice.share() / 4.0);
@@ -110,6 +120,7 @@ mod tests {
         Terms {
             seed,
             duration: Duration::from_secs(1800),
+            kills_until: Duration::from_secs(1800),
             every: Duration::from_secs(60),
             kinds: Kind::value_variants().to_vec(),
             sessions: 250,
@@ -151,6 +162,21 @@ mod tests {
             assert_eq!(counts.len(), 4);
             assert!(counts.values().all(|count| (7..=8).contains(count)), "{counts:?}");
         }
+    }
+
+    #[test]
+    fn the_last_gateway_is_left_alive() {
+        for seed in 0..50 {
+            let faults = plan(&Terms { kills_until: Duration::from_secs(860), ..terms(seed) });
+            let kills = faults.iter().filter(|fault| fault.kind == Kind::Kill);
+            let kills: Vec<_> = kills.map(|fault| fault.at.as_secs()).collect();
+            assert!((2..=4).contains(&kills.len()), "{kills:?}");
+            assert!(kills.iter().all(|at| *at < 875));
+            assert_eq!(faults.len(), 29);
+        }
+        let only =
+            Terms { kinds: vec![Kind::Kill], kills_until: Duration::from_secs(200), ..terms(1) };
+        assert_eq!(plan(&only).len(), 3);
     }
 
     #[test]
