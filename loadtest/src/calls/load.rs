@@ -14,7 +14,7 @@ use sautikit_sip::respond::respond;
 use super::browser::{Browser, OFFER};
 use super::called::Called;
 use super::schedule::Schedule;
-use super::seen::{Answered, Fate, Outcome, Seen, Sound};
+use super::seen::{Answered, Fate, Outcome, SESSION_LOST, Seen, Sound};
 use super::tally::Tally;
 use crate::deadlines::{Armed, Deadlines};
 
@@ -195,7 +195,7 @@ impl Load {
         for number in lost {
             self.calls.remove(&number);
             self.close_audio(number);
-            self.fail(number, "session lost", now);
+            self.fail(number, SESSION_LOST, now);
         }
     }
 
@@ -319,7 +319,7 @@ impl Load {
             seen.fate.session = index;
         }
         let Some(session) = self.sessions.get(index).filter(|session| session.open) else {
-            self.fail(number, "session lost", now);
+            self.fail(number, SESSION_LOST, now);
             return self.close_audio(number);
         };
         let offer = match offer {

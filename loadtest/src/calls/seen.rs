@@ -13,6 +13,9 @@ pub(super) struct Seen {
     pub(super) fate: Fate,
 }
 
+/// Why a call failed whose socket was gone.
+pub(super) const SESSION_LOST: &str = "session lost";
+
 /// On which session a call was made, when, and what became of it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Fate {

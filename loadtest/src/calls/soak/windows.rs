@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::super::proof::Allowance;
-use super::super::seen::{Fate, Seen};
+use super::super::seen::{Fate, SESSION_LOST, Seen};
 use super::faults::Kind;
 
 /// A debit rides with the next commit, and what was sent may be on its way: calls that ended so
@@ -88,11 +88,19 @@ pub(super) fn allowances(
     hold: Duration,
 ) -> HashMap<String, Allowance> {
     let touched = seen.iter().filter_map(|seen| {
-        let of_it = windows.iter().filter(|window| window.touches(&seen.fate));
-        let sum = of_it.map(|window| window.allows(&seen.fate, hold)).reduce(Allowance::and)?;
+        let fate = at_the_gateway(&seen.fate);
+        let of_it = windows.iter().filter(|window| window.touches(&fate));
+        let sum = of_it.map(|window| window.allows(&fate, hold)).reduce(Allowance::and)?;
         Some((seen.called.clone(), sum))
     });
     touched.collect()
+}
+
+/// A call whose caller is gone goes on at the gateway and at the carrier, and may meet another fault.
+fn at_the_gateway(fate: &Fate) -> Fate {
+    let is_lost = fate.failed.as_deref() == Some(SESSION_LOST);
+    let ended = fate.ended.map(|at| if is_lost { at + LOST_GRACE + REPEATED } else { at });
+    Fate { ended, ..fate.clone() }
 }
 
 /// Of the losses, those that no fault explains.
@@ -176,6 +184,22 @@ mod tests {
         let carrier = |called: &str| allowed.get(called).map(|allowed| allowed.carrier);
         assert_eq!((carrier("+1"), carrier("+2"), carrier("+3")), (Some(8.0), Some(23.0), None));
         assert_eq!(carrier("+4"), Some(0.0), "it began when all was back");
+    }
+
+    #[test]
+    fn a_call_that_goes_on_without_its_caller_meets_the_next_fault_too() {
+        let day = Day(Instant::now());
+        let windows =
+            [day.window(Kind::Sockets, 100, 100, &[0]), day.window(Kind::Silence, 129, 139, &[])];
+        let seen = |called: &str, failed: Option<&str>| Seen {
+            called: called.to_owned(),
+            outcome: super::super::super::seen::Outcome::Unclear,
+            sound: None,
+            fate: Fate { failed: failed.map(str::to_owned), ..day.fate(0, 95, 100) },
+        };
+        let seen = [seen("+1", Some(SESSION_LOST)), seen("+2", None)];
+        let allowed = allowances(&windows, &seen, HOLD);
+        assert_eq!((allowed["+1"].carrier, allowed["+2"].carrier), (56.0, 41.0));
     }
 
     #[test]
