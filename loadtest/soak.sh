@@ -44,7 +44,7 @@ export SOAK_API_KEY
 last() {
     kill -CONT "$carrier" 2>/dev/null || true
     end
-    if [ -s "$report/gateway.pid" ]; then kill "$(cat "$report/gateway.pid")" 2>/dev/null || true; fi
+    if [ -s "$report/gateway.pid" ]; then kill -9 "$(cat "$report/gateway.pid")" 2>/dev/null || true; fi
 }
 trap last EXIT
 "$bin/sautikit-loadtest" soak --gateway "$bin/sautikit-gateway" --database "$folder/gateway.db" --folder "$report" \

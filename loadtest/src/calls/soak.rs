@@ -73,6 +73,8 @@ pub struct SoakSettings {
 pub enum SoakError {
     #[error("a soak needs {0}")]
     Missing(&'static str),
+    #[error("--silence and --lock must be at most half of --every, or nothing is undisturbed")]
+    TooLong,
     #[error("--folder: {0}")]
     Folder(io::Error),
     #[error("--gateway: {0}")]
@@ -100,6 +102,9 @@ impl SoakSettings {
     fn faults(&self, seed: u64, sessions: usize) -> Result<Vec<Fault>, SoakError> {
         if self.kinds.contains(&Kind::Lock) && self.database.is_none() {
             return Err(SoakError::Missing("--database for the fault lock"));
+        }
+        if self.silence.max(self.lock) > self.every / 2.0 {
+            return Err(SoakError::TooLong);
         }
         let every = Duration::from_secs_f64(self.every);
         let (duration, mut kinds) = (self.calls.duration(), self.kinds.clone());

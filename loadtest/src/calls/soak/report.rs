@@ -140,7 +140,7 @@ fn fault(window: &Window, start: Instant, load: &Loaded, proof: Option<&Proof>) 
         sessions: window.sessions.len(),
         calls: touched().count(),
         failed: touched().filter(|seen| seen.fate.failed.is_some()).count(),
-        unpaid_seconds: millis(unpaid().sum()),
+        unpaid_seconds: millis(unpaid().fold(0.0, |sum, seconds| sum + seconds)),
         unpaid_worst_seconds: millis(unpaid().fold(0.0, f64::max)),
     }
 }
