@@ -103,14 +103,15 @@ impl SoakSettings {
         if self.kinds.contains(&Kind::Lock) && self.database.is_none() {
             return Err(SoakError::Missing("--database for the fault lock"));
         }
-        if self.silence.max(self.lock) > self.every / 2.0 {
-            return Err(SoakError::TooLong);
-        }
         let every = Duration::from_secs_f64(self.every);
         let (duration, mut kinds) = (self.calls.duration(), self.kinds.clone());
         if kinds.is_empty() {
             kinds.extend([Kind::Sockets, Kind::Silence, Kind::Kill]);
             kinds.extend(self.database.is_some().then_some(Kind::Lock));
+        }
+        let lasts = |kind, seconds| if kinds.contains(&kind) { seconds } else { 0.0 };
+        if lasts(Kind::Silence, self.silence).max(lasts(Kind::Lock, self.lock)) > self.every / 2.0 {
+            return Err(SoakError::TooLong);
         }
         let until = flat::kills_until(duration.as_secs_f64(), self.calls.rate);
         let kills_until = Duration::from_secs_f64(until);
