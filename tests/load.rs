@@ -168,6 +168,11 @@ async fn every_call_is_proven_to_be_billed_once_and_right() {
     }
     assert_eq!(proof["gauges"].as_array().map(Vec::len), Some(7));
     assert!(run.said.contains("the books agree"), "{}", run.said);
+    let towards = &run.report["calls"]["invite_to_carrier_ms"];
+    assert_eq!(towards["count"], json!(20));
+    let ringing = run.report["calls"]["invite_to_ringing_ms"]["max"].as_f64().unwrap();
+    let there = towards["p50"].as_f64().unwrap();
+    assert!(0.0 < there && there < ringing + 1.0, "{there} ms there, {ringing} and back");
     // The carrier went with the run.
     assert!(UdpSocket::bind(carrier).is_ok());
 }
@@ -199,6 +204,9 @@ async fn calls_with_audio_are_heard_at_both_ends() {
         assert_eq!(audio[way]["lost"], json!(0), "{way}: {audio}");
     }
     assert_eq!(audio["connected_ms"]["count"], json!(2));
+    // The gateway's own count is published once a second.
+    let relayed = run.report["window"]["packets"].as_u64().unwrap();
+    assert!((200..=880).contains(&relayed), "{}", run.said);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -385,6 +393,22 @@ fn a_gateway_that_is_killed_and_a_carrier_that_falls_silent_cost_nobody_a_debit(
     let log = std::fs::read_to_string(soak.file("gateway.log")).unwrap();
     assert!(!log.contains("panicked"), "{log}");
     assert!(!soak.file("gateway.pid").exists(), "the gateway went with the run");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn registrations_are_refreshed_at_their_rate_or_never_made() {
+    let (gateway, workspace) = start(Setup::new(), free_port());
+    let refreshed =
+        run(&gateway, &workspace, "sessions", "--sessions 10 --duration 3 --refresh 100");
+    assert_eq!(refreshed.code, Some(0), "{}", refreshed.said);
+    let registers = refreshed.report["window"]["registers"].as_u64().unwrap();
+    assert!((200..=310).contains(&registers), "{}", refreshed.said);
+    let heard = || gateway.metric("sautikit_sip_messages_total", "direction=\"in\"");
+    let before = heard().await;
+    assert!(before >= 210.0, "{before} in the gateway's own count");
+    let bare = run(&gateway, &workspace, "sessions", "--sessions 10 --duration 0.1 --no-register");
+    assert_eq!((bare.code, &bare.report["sessions"]["opened"]), (Some(0), &json!(10)));
+    assert!((heard().await - before).abs() < 0.5, "it registered: {}", bare.said);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

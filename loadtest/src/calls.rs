@@ -49,16 +49,21 @@ pub use settings::Settings;
 pub use soak::{FaultKind, SoakError, SoakSettings};
 pub use tokens::SourceError;
 
+use crate::latency::{Latency, Percentiles};
 use alarm::Alarm;
 use audio::{Audio, judge};
 use connecting::check_process;
 use load::Load;
 use report::{CallReport, CarrierReport, Memory, Report, Sample, SessionReport};
+use seen::Seen;
 use sessions::{Gate, Hub, Opened, Opening, newcomers, open_all};
 use stop::Stop;
 use view::View;
 use watch::Watching;
 use witnesses::{Verdict, Witnesses};
+
+use crate::carrier::Record;
+use crate::clock::Clock;
 
 /// From the last session's opening to the first call.
 const SETTLE: Duration = Duration::from_millis(300);
@@ -194,10 +199,13 @@ async fn drive(settings: &Settings, stop: &Stop) -> Result<Report, CallsError> {
     let idle = settings.duration();
     let count = sessions.opened;
     let gateway_pid = &Cell::new(connecting.gateway_pid);
-    let watching = Watching { plan: &plan, gateway_pid, carrier_pid, sessions: count, idle, stop };
+    let admin = if settings.media { connecting.admin()? } else { None };
+    let relay = admin.as_ref();
+    let watching =
+        Watching { plan: &plan, gateway_pid, carrier_pid, relay, sessions: count, idle, stop };
     let (window, end) = tokio::select! {
         window = watching.until_over(&hub, &mut view) => window?,
-        () = hub.renew(&gate.mint) => return Err(io::Error::other("renewals ended").into()),
+        () = hub.renew(&gate.mint) => return Err(ended("renewals")),
     };
     view.clear();
     let (mut tally, seen) = hub.act(|load, _| (load.tally.clone(), load.take_seen()));
@@ -211,7 +219,8 @@ async fn drive(settings: &Settings, stop: &Stop) -> Result<Report, CallsError> {
     sessions.lost = tally.sessions_lost;
     sessions.renewed = tally.renewed;
     sessions.renewals_refused = tally.renewals_refused;
-    let calls = CallReport::new(&tally, settings.rate, plan.hold);
+    let mut calls = CallReport::new(&tally, settings.rate, plan.hold);
+    calls.invite_to_carrier_ms = records.as_deref().and_then(|it| towards_carrier(&seen, it));
     let memory = match (before.gateway, open.gateway, end.gateway) {
         (Some(before), Some(open), Some(end)) => {
             Some(Memory::new((before, open, end), count, calls.attempted > 0))
@@ -223,6 +232,27 @@ async fn drive(settings: &Settings, stop: &Stop) -> Result<Report, CallsError> {
     let report =
         Report { ok, sessions, reconnect, calls, carrier, audio, window, memory, proof, unproven };
     Ok(report.judged())
+}
+
+/// What goes on for ever has not.
+fn ended(what: &str) -> CallsError {
+    io::Error::other(format!("{what} ended")).into()
+}
+
+/// From the intended time of each browser's INVITE until the carrier had it.
+fn towards_carrier(seen: &[Seen], records: &[Record]) -> Option<Percentiles> {
+    let clock = Clock::now();
+    let began = |seen: &Seen| Some((seen.called.clone(), clock.unix_us(seen.fate.began?)));
+    let began: HashMap<String, u64> = seen.iter().filter_map(began).collect();
+    let mut latency = Latency::default();
+    for record in records {
+        let took = began.get(&record.to).and_then(|at| record.invited_unix_us.checked_sub(*at));
+        // Clocks of two machines may put the end before the beginning.
+        if let Some(took) = took {
+            latency.record(Duration::from_micros(took));
+        }
+    }
+    latency.percentiles()
 }
 
 /// Opens the sessions of a run.
@@ -240,7 +270,7 @@ impl Opener<'_> {
         view: &mut View,
     ) -> Result<(SessionReport, Vec<Opened>, Sample, Sample), CallsError> {
         let wanted = self.connecting.sessions;
-        let before = self.connecting.sample(0, self.carrier_pid);
+        let before = self.connecting.sample(self.carrier_pid);
         let began = Instant::now();
         let browsers = newcomers(self.gate, wanted);
         let at_once = self.connecting.connecting;
@@ -255,7 +285,7 @@ impl Opener<'_> {
         if opened.is_empty() {
             return Err(CallsError::NoSession(failed));
         }
-        let open = self.connecting.sample(0, self.carrier_pid);
+        let open = self.connecting.sample(self.carrier_pid);
         let cpu = before.until(open, false).gateway.map(|cost| cost.cpu_seconds * 1e6);
         let report = SessionReport {
             wanted,

@@ -25,6 +25,8 @@ use call::House;
 use lines::Lines;
 use switch::{Output, Switch};
 
+use crate::clock::Clock;
+
 /// How long a call rings before it is answered, so that a person sees and hears it ring.
 const RINGS_FOR: Duration = Duration::from_secs(1);
 
@@ -133,7 +135,8 @@ fn house(settings: &Settings, local: SocketAddr) -> Result<House, CarrierError> 
     };
     let rings_for = if settings.sip_only { Duration::ZERO } else { RINGS_FOR };
     let answer_after = settings.answer_after_ms.map_or(rings_for, Duration::from_millis);
-    Ok(House { sip: SocketAddr::new(public, local.port()), media: public, answer_after, lines })
+    let (sip, clock) = (SocketAddr::new(public, local.port()), Clock::now());
+    Ok(House { sip, media: public, answer_after, clock, lines })
 }
 
 /// Comes, as an error, when standard input has ended.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use sautikit_loadtest::{calls, carrier};
+use sautikit_loadtest::{calls, carrier, disk};
 
 /// Tools to try and to measure a gateway with.
 #[derive(Debug, Parser)]
@@ -28,6 +28,8 @@ enum Command {
     /// gateway and locks its database meanwhile: no call may be lost outside of that, all books must
     /// agree at the end, and the gateway must not have grown.
     Soak(Box<calls::SoakSettings>),
+    /// Measures what a small durable write takes in a folder: what a ledger waits for.
+    Disk(disk::Settings),
 }
 
 /// What could not be run at all; calls that failed end with 1.
@@ -45,6 +47,9 @@ fn main() -> ExitCode {
             calls::run_sessions(&settings).map_err(|error| error.to_string())
         }
         Command::Soak(settings) => calls::run_soak(&settings).map_err(|error| error.to_string()),
+        Command::Disk(settings) => {
+            disk::run(&settings).map(|()| true).map_err(|error| error.to_string())
+        }
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -13,8 +13,8 @@ use serde::Serialize;
 
 use super::load::Ask;
 use super::seen::{Outcome, Seen, Sound};
-use super::tally::{Latency, Percentiles};
 use crate::carrier::Record;
+use crate::latency::{Latency, Percentiles};
 
 /// As a worker of the relay rests: less CPU for the same packets.
 const PAUSE: Duration = Duration::from_millis(2);

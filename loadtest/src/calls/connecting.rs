@@ -10,7 +10,7 @@ use sautikit_core::ids::WorkspaceId;
 
 use super::api::Http;
 use super::process::usage;
-use super::report::Sample;
+use super::report::{Done, Sample};
 use super::sessions::Gate;
 use super::tokens::{Mint, SourceError, variable};
 use super::{CallsError, between};
@@ -86,7 +86,7 @@ pub struct Connecting {
 const SESSION_RATE_MAX: f64 = 100_000.0;
 const SETTLE_MAX: f64 = 600.0;
 
-fn session_rate(text: &str) -> Result<f64, String> {
+pub(super) fn session_rate(text: &str) -> Result<f64, String> {
     let rate = between(text, SESSION_RATE_MAX)?;
     if rate > 0.0 { Ok(rate) } else { Err("must be above 0".to_owned()) }
 }
@@ -126,7 +126,8 @@ impl Connecting {
             _ => self.asking_mint()?,
         };
         let (ws, domain, sources) = (self.ws, self.domain.clone(), self.sources.clone());
-        Ok(Gate { ws, domain, sources, mint, rate: self.session_rate })
+        let (register, rate) = (true, self.session_rate);
+        Ok(Gate { ws, domain, sources, mint, register, rate })
     }
 
     fn asking_mint(&self) -> Result<Mint, SourceError> {
@@ -146,19 +147,19 @@ impl Connecting {
     }
 
     /// A process that has died since is left out: its calls and sessions tell of it.
-    pub(super) fn sample(&self, ended: u64, carrier_pid: Option<u32>) -> Sample {
-        Self::sample_of(ended, self.gateway_pid, carrier_pid)
+    pub(super) fn sample(&self, carrier_pid: Option<u32>) -> Sample {
+        Self::sample_of(Done::default(), self.gateway_pid, carrier_pid)
     }
 
     pub(super) fn sample_of(
-        ended: u64,
+        done: Done,
         gateway_pid: Option<u32>,
         carrier_pid: Option<u32>,
     ) -> Sample {
         let of = |pid: Option<u32>| usage(&pid?.to_string()).ok();
         Sample {
             at: Instant::now(),
-            ended,
+            done,
             gateway: of(gateway_pid),
             carrier: of(carrier_pid),
             generator: usage("self").ok(),

@@ -17,6 +17,28 @@ const WATCHED: [(&str, &[&str]); 8] = [
     ("sautikit_actors", &["actor=\"ended_call\""]),
 ];
 
+/// Each packet of audio that the relay took from either side.
+const RELAYED: (&str, &[&str]) = ("sautikit_media_packets_total", &["direction=\"received\""]);
+
+/// How many packets the gateway's relay has received so far.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+pub(super) async fn packets_relayed(admin: &Http) -> Result<u64, HttpError> {
+    let text = admin.get("/metrics").await?;
+    Ok(sum(&String::from_utf8_lossy(&text), RELAYED) as u64)
+}
+
+/// Of a metric's samples with one of these labels, or of all where none is named.
+fn sum(text: &str, (name, labels): (&str, &[&str])) -> f64 {
+    let of_it = text.lines().filter_map(|line| line.strip_prefix(name));
+    let samples = of_it.filter_map(|rest| {
+        let is_it = rest.starts_with(['{', ' ']);
+        let counts = labels.is_empty() || labels.iter().any(|label| rest.contains(label));
+        let value = rest.rsplit(' ').next()?.parse::<f64>().ok();
+        value.filter(|_| is_it && counts)
+    });
+    samples.sum()
+}
+
 /// A reading, in the order of what is watched.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Reading(Vec<f64>);
@@ -31,17 +53,7 @@ impl Reading {
 
     /// Of the text that Prometheus reads. What is not there counts as 0.
     fn of(text: &str) -> Self {
-        let sum = |(name, labels): &(&str, &[&str])| {
-            let of_it = text.lines().filter_map(|line| line.strip_prefix(name));
-            let samples = of_it.filter_map(|rest| {
-                let is_it = rest.starts_with(['{', ' ']);
-                let counts = labels.is_empty() || labels.iter().any(|label| rest.contains(label));
-                let value = rest.rsplit(' ').next()?.parse::<f64>().ok();
-                value.filter(|_| is_it && counts)
-            });
-            samples.sum()
-        };
-        Self(WATCHED.iter().map(sum).collect())
+        Self(WATCHED.into_iter().map(|watched| sum(text, watched)).collect())
     }
 
     /// What stands in a file's first line above [`Reading::values`] of all that is watched.

@@ -1,7 +1,6 @@
 //! `sessions`: many sessions that register and stay, and come back when their sockets are dropped.
 
 use std::cell::Cell;
-use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -19,7 +18,7 @@ use super::tally::Tally;
 use super::view::View;
 use super::watch::Watching;
 use super::witnesses::Watch;
-use super::{CallsError, Opener};
+use super::{CallsError, Opener, ended};
 
 /// What the command line says.
 #[derive(Args, Clone, Debug)]
@@ -33,6 +32,13 @@ pub struct SessionSettings {
     /// --connecting lets them.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub reconnect_at: Option<f64>,
+    /// Leaves the sessions after the handshake as they are: nobody can be called there.
+    #[arg(long)]
+    pub no_register: bool,
+    /// REGISTERs of all open sessions together a second, evenly; without it each registers again
+    /// once in 200 s.
+    #[arg(long, value_name = "C", value_parser = super::connecting::session_rate, conflicts_with = "no_register")]
+    pub refresh: Option<f64>,
 }
 
 impl SessionSettings {
@@ -52,13 +58,14 @@ pub(super) async fn drive(settings: &SessionSettings, stop: &Stop) -> Result<Rep
     let connecting = &settings.connecting;
     let (first, rest) = settings.parts()?;
     connecting.check_process()?;
-    let gate = connecting.gate()?;
+    let gate = Gate { register: !settings.no_register, ..connecting.gate()? };
     let watch = Watch::start(connecting).await?;
     let mut view = View::new();
     let opener = Opener { connecting, gate: &gate, carrier_pid: None, stop };
     let (mut sessions, opened, before, open) = opener.open(&mut view).await?;
 
-    let mut holding = Holding { connecting, gate: &gate, stop, count: sessions.opened };
+    let (gate, refresh, count) = (&gate, settings.refresh, sessions.opened);
+    let mut holding = Holding { connecting, gate, refresh, stop, count };
     let mut hub = holding.start(opened, None)?;
     let (mut window, mut end) = holding.hold(&hub, &mut view, first).await?;
     let mut reconnect = None;
@@ -112,6 +119,8 @@ pub(super) async fn drive(settings: &SessionSettings, stop: &Stop) -> Result<Rep
 struct Holding<'a> {
     connecting: &'a Connecting,
     gate: &'a Gate,
+    /// REGISTERs a second.
+    refresh: Option<f64>,
     stop: &'a Stop,
     count: u64,
 }
@@ -135,13 +144,17 @@ impl Holding<'_> {
             plan: &plan,
             gateway_pid: &Cell::new(self.connecting.gateway_pid),
             carrier_pid: None,
+            relay: None,
             sessions: self.count,
             idle,
             stop: self.stop,
         };
         tokio::select! {
             held = watching.until_over(hub, view) => held,
-            () = hub.renew(&self.gate.mint) => Err(io::Error::other("renewals ended").into()),
+            () = hub.renew(&self.gate.mint), if self.gate.register => Err(ended("renewals")),
+            () = hub.refresh(self.refresh.unwrap_or(1.0)), if self.refresh.is_some() => {
+                Err(ended("refreshes"))
+            }
         }
     }
 
@@ -151,7 +164,7 @@ impl Holding<'_> {
         hub: &Hub,
         view: &mut View,
     ) -> Result<(Reconnect, Rc<Hub>), CallsError> {
-        let before = self.connecting.sample(0, None);
+        let before = self.connecting.sample(None);
         let dropped_at = Instant::now();
         let (browsers, tally) = hub.sever().await;
         let dropped = u64::try_from(browsers.len()).unwrap_or(u64::MAX);
@@ -162,7 +175,7 @@ impl Holding<'_> {
         let Opening { opened, failed, latency } = back.await;
         let seconds = dropped_at.elapsed().as_secs_f64();
         self.count = u64::try_from(opened.len()).unwrap_or(u64::MAX);
-        let gateway = before.until(self.connecting.sample(0, None), false).gateway;
+        let gateway = before.until(self.connecting.sample(None), false).gateway;
         let (back, back_ms) = (self.count, latency.percentiles());
         let told = Reconnect { dropped, back, failed, seconds, back_ms, gateway };
         Ok((told, self.start(opened, Some(tally))?))

@@ -243,10 +243,10 @@ impl Load {
         std::mem::take(&mut self.seen)
     }
 
-    /// Renews a session's registration with a fresh token.
-    pub(super) fn renew(&mut self, session: usize, token: &Token) {
+    /// Has a session register again; with a fresh token that renews it.
+    pub(super) fn refresh(&mut self, session: usize, token: Option<&Token>) {
         let Some(Session { browser, open: true }) = self.sessions.get_mut(session) else { return };
-        let bytes = browser.register(Some(token));
+        let bytes = browser.register(token);
         self.outputs.push(Output::Send { session, bytes });
     }
 

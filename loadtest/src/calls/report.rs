@@ -9,18 +9,29 @@ use serde::Serialize;
 use super::audio::{AudioReport, Way};
 use super::process::Usage;
 use super::proof::{Count, Proof};
-use super::tally::{Percentiles, Tally};
+use super::tally::Tally;
 use crate::carrier::Record;
+use crate::latency::Percentiles;
 
 /// What was used up to one moment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sample {
     pub(super) at: Instant,
-    /// Calls that had ended.
-    pub(super) ended: u64,
+    pub(super) done: Done,
     pub(super) gateway: Option<Usage>,
     pub(super) carrier: Option<Usage>,
     pub(super) generator: Option<Usage>,
+}
+
+/// What had been done up to one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Done {
+    /// Calls that had ended.
+    pub(super) calls: u64,
+    /// REGISTERs of open sessions that had been answered with 2xx.
+    pub(super) registers: u64,
+    /// Packets that the gateway's relay had received, by its own count; 0 where it was not asked.
+    pub(super) packets: u64,
 }
 
 /// What one process used between two samples.
@@ -42,6 +53,12 @@ pub(super) struct Window {
     pub(super) steady: bool,
     pub(super) seconds: f64,
     pub(super) calls_ended: u64,
+    /// REGISTERs of open sessions, and packets of audio that the gateway received from either side
+    /// (with --media and --admin): what the gateway used for each, `None` where there were none.
+    pub(super) registers: u64,
+    pub(super) cpu_us_per_register: Option<f64>,
+    pub(super) packets: u64,
+    pub(super) cpu_us_per_packet: Option<f64>,
     pub(super) gateway: Option<Cost>,
     pub(super) carrier: Option<Cost>,
     pub(super) generator: Option<Cost>,
@@ -73,6 +90,9 @@ pub(super) struct CallReport {
     pub(super) failed: BTreeMap<String, u64>,
     pub(super) talked_seconds: f64,
     /// From the intended time of the INVITE.
+    /// To the INVITE's arrival at the carrier, by the clock of the machine that both run on; `None`
+    /// where the carrier's records are not at hand.
+    pub(super) invite_to_carrier_ms: Option<Percentiles>,
     pub(super) invite_to_ringing_ms: Option<Percentiles>,
     pub(super) invite_to_answer_ms: Option<Percentiles>,
     pub(super) bye_to_ok_ms: Option<Percentiles>,
@@ -128,30 +148,43 @@ pub(super) struct Report {
 }
 
 impl Sample {
-    fn cost(self, later: Self, of: fn(&Self) -> Option<Usage>, calls: u64) -> Option<Cost> {
+    fn cost(self, later: Self, of: fn(&Self) -> Option<Usage>) -> Option<Cost> {
         let (before, after) = (of(&self)?, of(&later)?);
         let cpu = after.cpu.saturating_sub(before.cpu).as_secs_f64();
         let seconds = later.at.saturating_duration_since(self.at).as_secs_f64();
+        let calls = later.done.calls.saturating_sub(self.done.calls);
         Some(Cost {
             cpu_seconds: cpu,
             cpu_share: cpu / seconds.max(f64::MIN_POSITIVE),
-            cpu_us_per_call: (calls > 0).then(|| cpu * 1e6 / float(calls)),
+            cpu_us_per_call: each(cpu, calls),
             rss_kib: after.rss_kib,
         })
     }
 
     /// What was used from here to `later`.
     pub(super) fn until(self, later: Self, steady: bool) -> Window {
-        let calls = later.ended.saturating_sub(self.ended);
+        let gateway = self.cost(later, |sample| sample.gateway);
+        let registers = later.done.registers.saturating_sub(self.done.registers);
+        let packets = later.done.packets.saturating_sub(self.done.packets);
+        let of_gateway = |count| gateway.and_then(|cost| each(cost.cpu_seconds, count));
         Window {
             steady,
             seconds: later.at.saturating_duration_since(self.at).as_secs_f64(),
-            calls_ended: calls,
-            gateway: self.cost(later, |sample| sample.gateway, calls),
-            carrier: self.cost(later, |sample| sample.carrier, calls),
-            generator: self.cost(later, |sample| sample.generator, calls),
+            calls_ended: later.done.calls.saturating_sub(self.done.calls),
+            registers,
+            cpu_us_per_register: of_gateway(registers),
+            packets,
+            cpu_us_per_packet: of_gateway(packets),
+            gateway,
+            carrier: self.cost(later, |sample| sample.carrier),
+            generator: self.cost(later, |sample| sample.generator),
         }
     }
+}
+
+/// Microseconds of CPU for each of so many.
+fn each(cpu_seconds: f64, count: u64) -> Option<f64> {
+    (count > 0).then(|| cpu_seconds * 1e6 / float(count))
 }
 
 impl CallReport {
@@ -165,6 +198,7 @@ impl CallReport {
             refused_as_expected: tally.refused,
             failed: tally.failed.clone(),
             talked_seconds: tally.talked.as_secs_f64(),
+            invite_to_carrier_ms: None,
             invite_to_ringing_ms: tally.ringing.percentiles(),
             invite_to_answer_ms: tally.answer.percentiles(),
             bye_to_ok_ms: tally.hang_up.percentiles(),
@@ -282,6 +316,7 @@ impl fmt::Display for CallReport {
              {refused_as_expected} refused as expected, {failed} failed; {talked_seconds:.1} s talked"
         )?;
         reasons(f, &self.failed)?;
+        line(f, "INVITE to INVITE", self.invite_to_carrier_ms)?;
         line(f, "INVITE to ringing", self.invite_to_ringing_ms)?;
         line(f, "INVITE to answer", self.invite_to_answer_ms)?;
         line(f, "BYE to 200", self.bye_to_ok_ms)?;
@@ -328,7 +363,14 @@ impl fmt::Display for AudioReport {
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let part = if self.steady { "steady part" } else { "whole run" };
-        writeln!(f, "{part}: {:.1} s, {} calls ended", self.seconds, self.calls_ended)?;
+        write!(f, "{part}: {:.1} s, {} calls ended", self.seconds, self.calls_ended)?;
+        if let Some(each) = self.cpu_us_per_register {
+            write!(f, "; {} REGISTERs at {each:.1} µs of the gateway's CPU", self.registers)?;
+        }
+        if let Some(each) = self.cpu_us_per_packet {
+            write!(f, "; {} packets at {each:.2} µs of the gateway's CPU", self.packets)?;
+        }
+        writeln!(f)?;
         for (name, cost) in
             [("gateway", self.gateway), ("carrier", self.carrier), ("generator", self.generator)]
         {
@@ -390,9 +432,9 @@ mod tests {
         let calls = Some(CallReport::new(&tally, 200.0, Duration::from_secs(5)));
         let start = Instant::now();
         let usage = |ms, rss_kib| Usage { cpu: Duration::from_millis(ms), rss_kib };
-        let sample = |seconds, ended, usage| Sample {
+        let sample = |seconds, calls, usage| Sample {
             at: start + Duration::from_secs(seconds),
-            ended,
+            done: Done { calls, registers: calls * 7, packets: calls * 70 },
             gateway: Some(usage),
             carrier: None,
             generator: None,
@@ -420,6 +462,8 @@ mod tests {
         let cost = report.window.gateway.unwrap();
         assert!((cost.cpu_us_per_call.unwrap() - 350.0).abs() < 0.001);
         assert!((cost.cpu_share - 0.07).abs() < 1e-9);
+        assert!((report.window.cpu_us_per_register.unwrap() - 50.0).abs() < 1e-9);
+        assert!((report.window.cpu_us_per_packet.unwrap() - 5.0).abs() < 1e-9);
         assert!((report.memory.unwrap().kib_per_session - 64.0).abs() < 1e-9);
         let usage = |rss_kib| Usage { cpu: Duration::ZERO, rss_kib };
         let busy = Memory::new((usage(1000), usage(1500), usage(1640)), 10, true);

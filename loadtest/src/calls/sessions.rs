@@ -21,8 +21,9 @@ use super::alarm::Alarm;
 use super::audio::{Audio, Told};
 use super::browser::Browser;
 use super::load::{Ask, Load, Output};
-use super::tally::{Latency, Tally};
+use super::tally::Tally;
 use super::tokens::{Mint, MintError};
+use crate::latency::Latency;
 
 /// A token lives 300 s; each session's is renewed once in this time, spread evenly over all.
 const RENEW_EVERY: Duration = Duration::from_secs(200);
@@ -43,6 +44,8 @@ pub(super) struct Gate {
     /// Addresses of this machine to connect from, in turn; empty leaves it to the system.
     pub(super) sources: Vec<IpAddr>,
     pub(super) mint: Mint,
+    /// Sessions register when they are open.
+    pub(super) register: bool,
     /// Sessions a second; without one the next begins when an earlier one is done.
     pub(super) rate: Option<f64>,
 }
@@ -139,6 +142,9 @@ async fn open(
     let token = Some((TokenPlace::Query, &token));
     let handshake = Handshake { host: &host, path: "/", token, origin: None };
     let (mut feed, outbox) = client::connect(stream, &handshake).await?;
+    if !gate.register {
+        return Ok((Opened { browser, feed, outbox }, began.elapsed()));
+    }
     outbox.send(browser.register(None)).map_err(|_| OpenError::Closed)?;
     let registered = tokio::time::timeout(REGISTER_TIMEOUT, answer(&mut feed)).await;
     match registered.map_err(|_| OpenError::Silent)?.ok_or(OpenError::Closed)? {
@@ -360,9 +366,20 @@ impl Hub {
             let user = self.load.borrow().user(session).and_then(|it| Identity::parse(it).ok());
             let Some(user) = user else { continue };
             match mint.token(&user).await {
-                Ok(token) => self.act(|load, _| load.renew(session, &token)),
+                Ok(token) => self.act(|load, _| load.refresh(session, Some(&token))),
                 Err(_) => self.act(|load, _| load.tally.renewals_refused += 1),
             }
+        }
+    }
+
+    /// Has the sessions register again in turn, so many times a second, for ever.
+    pub(super) async fn refresh(&self, rate: f64) {
+        let sessions = self.outboxes.borrow().len().max(1);
+        let mut due = tokio::time::Instant::now();
+        for session in (0..sessions).cycle() {
+            due += Duration::from_secs_f64(1.0 / rate);
+            tokio::time::sleep_until(due).await;
+            self.act(|load, _| load.refresh(session, None));
         }
     }
 

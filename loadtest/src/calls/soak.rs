@@ -29,7 +29,7 @@ use super::tally::Tally;
 use super::view::View;
 use super::watch::Watching;
 use super::witnesses::Witnesses;
-use super::{CallsError, Opener, SETTLE};
+use super::{CallsError, Opener, SETTLE, ended};
 use faults::{Fault, Kind, Terms, plan};
 use house::Gateway;
 use report::{SoakReport, Told};
@@ -198,7 +198,8 @@ impl Run<'_> {
             Hub::start(Load::new(plan.clone(), browsers), wired, None, Alarm::start()?);
         let (idle, stop) = (settings.duration(), self.stop);
         let (gateway_pid, carrier_pid) = (self.stage.pid(), None);
-        let watching = Watching { plan: &plan, gateway_pid, carrier_pid, sessions, idle, stop };
+        let (plan, relay) = (&plan, None);
+        let watching = Watching { plan, gateway_pid, carrier_pid, relay, sessions, idle, stop };
         tokio::select! {
             over = watching.until_over(&hub, view) => drop(over?),
             () = hub.renew(&self.gate.mint) => return Err(ended("renewals")),
@@ -212,8 +213,4 @@ impl Run<'_> {
         hub.close().await;
         Ok(Loaded { seconds, tally, seen, losses, missing })
     }
-}
-
-fn ended(what: &str) -> CallsError {
-    io::Error::other(format!("{what} ended")).into()
 }

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::process::Usage;
-use super::tally::{Percentiles, Tally};
+use super::tally::Tally;
+use crate::latency::Percentiles;
 
 /// How often a line is printed where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);

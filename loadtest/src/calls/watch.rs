@@ -4,9 +4,11 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use super::CallsError;
+use super::api::Http;
 use super::connecting::Connecting;
+use super::gauges::packets_relayed;
 use super::load::{Load, Plan};
-use super::report::{Sample, Window};
+use super::report::{Done, Sample, Window};
 use super::sessions::Hub;
 use super::stop::Stop;
 use super::tally::Tally;
@@ -25,6 +27,8 @@ pub(super) struct Watching<'a> {
     /// It may be another one after a while.
     pub(super) gateway_pid: &'a Cell<Option<u32>>,
     pub(super) carrier_pid: Option<u32>,
+    /// The gateway's admin address, where its relay's packets are to be counted.
+    pub(super) relay: Option<&'a Http>,
     pub(super) sessions: u64,
     /// How long sessions without calls are kept.
     pub(super) idle: Duration,
@@ -43,7 +47,7 @@ impl Watching<'_> {
         let last = plan.start + if is_idle { self.idle } else { plan.schedule.span() };
         let loaded = plan.schedule.steady_after() + plan.hold + STEADY_AFTER;
         let steady = plan.start + if is_idle { Duration::ZERO } else { loaded };
-        let first = self.sample(0);
+        let first = self.counted(self.sample(Done::default())).await?;
         let (mut from, mut to) = (None, None);
         let mut ticks = tokio::time::interval(TICK);
         let mut stopping = false;
@@ -59,10 +63,10 @@ impl Watching<'_> {
                     let now = now.into_std();
                     let sample = hub.act(|load, _| self.show(view, &load.tally, now));
                     if from.is_none() && now >= steady {
-                        from = Some(sample);
+                        from = Some(self.counted(sample).await?);
                     }
                     if to.is_none() && now >= last {
-                        to = Some(sample);
+                        to = Some(self.counted(sample).await?);
                     }
                     let over = hub.act(|load, _| load.is_over());
                     if over && (stopping || now >= last) {
@@ -71,7 +75,8 @@ impl Watching<'_> {
                 }
             }
         }
-        let end = self.sample(hub.act(|load, _| ended(&load.tally)));
+        let end = self.sample(hub.act(|load, _| done(&load.tally)));
+        let end = self.counted(end).await?;
         let steady = from
             .zip(to)
             .filter(|(from, to)| to.at.saturating_duration_since(from.at) >= STEADY_MIN);
@@ -82,12 +87,20 @@ impl Watching<'_> {
         Ok((window, end))
     }
 
-    fn sample(&self, ended: u64) -> Sample {
-        Connecting::sample_of(ended, self.gateway_pid.get(), self.carrier_pid)
+    fn sample(&self, done: Done) -> Sample {
+        Connecting::sample_of(done, self.gateway_pid.get(), self.carrier_pid)
+    }
+
+    /// With the relay's packets, which take a moment to ask for.
+    async fn counted(&self, mut sample: Sample) -> Result<Sample, CallsError> {
+        if let Some(admin) = self.relay {
+            sample.done.packets = packets_relayed(admin).await.map_err(CallsError::admin)?;
+        }
+        Ok(sample)
     }
 
     fn show(&self, view: &mut View, tally: &Tally, now: Instant) -> Sample {
-        let sample = self.sample(ended(tally));
+        let sample = self.sample(done(tally));
         let Plan { start, schedule, .. } = self.plan;
         view.show(&Scene {
             at: now,
@@ -101,6 +114,7 @@ impl Watching<'_> {
     }
 }
 
-fn ended(tally: &Tally) -> u64 {
-    tally.attempted - tally.live()
+fn done(tally: &Tally) -> Done {
+    let calls = tally.attempted - tally.live();
+    Done { calls, registers: tally.renewed, packets: 0 }
 }

@@ -13,6 +13,7 @@ use super::lines::{Line, Lines};
 use super::record::{EndedBy, Record, seconds};
 use super::sdp::{self, Own, Terms};
 use super::switch::Output;
+use crate::clock::Clock;
 use crate::deadlines::Armed;
 
 /// What all calls of a carrier have in common.
@@ -22,6 +23,7 @@ pub(super) struct House {
     pub(super) sip: SocketAddr,
     pub(super) media: IpAddr,
     pub(super) answer_after: Duration,
+    pub(super) clock: Clock,
     /// `None` for SIP only.
     pub(super) lines: Option<Lines>,
 }
@@ -70,6 +72,7 @@ impl Call {
             from,
             to: called,
             sautikit_call_id: invite.header(&Name::XSautikitCallId).map(ToOwned::to_owned),
+            invited_unix_us: house.clock.unix_us(now),
             ..Record::default()
         };
         let own = Own { session_id: number, version: 1, address: house.media, port: sdp::NO_PORT };

@@ -26,6 +26,10 @@ pub struct Record {
     pub to: String,
     /// `X-Sautikit-Call-Id` of the INVITE, where it had one.
     pub sautikit_call_id: Option<String>,
+    /// When the INVITE came, in microseconds since 1970 by the carrier's clock; 0 in the lines of a
+    /// carrier that did not say it.
+    #[serde(default)]
+    pub invited_unix_us: u64,
     /// The INVITE's final response; 487 where the caller gave up.
     pub status: u16,
     /// From our 200 to the first BYE, in seconds; 0 for a call without an answer.

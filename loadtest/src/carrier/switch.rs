@@ -170,6 +170,7 @@ mod tests {
 
     use super::*;
     use crate::carrier::record::EndedBy;
+    use crate::clock::Clock;
 
     /// A caller by hand: what it wants to know is what the carrier sends and prints.
     struct Bench {
@@ -185,6 +186,7 @@ mod tests {
                 sip: "127.0.0.1:5080".parse().unwrap(),
                 media: "127.0.0.1".parse().unwrap(),
                 answer_after: Duration::from_millis(300),
+                clock: Clock::now(),
                 lines: None,
             };
             Self { switch: Switch::new(house), now: Instant::now() }

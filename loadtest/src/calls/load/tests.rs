@@ -230,7 +230,7 @@ fn stopping_ends_what_is_under_way_and_begins_nothing() {
 #[test]
 fn a_renewal_carries_the_token_and_its_answer_is_counted() {
     let mut gateway = Gateway::new(0.0, 0, 1, &[]);
-    gateway.load.renew(0, &Token::new("a.b.c"));
+    gateway.load.refresh(0, Some(&Token::new("a.b.c")));
     let sent: Vec<_> = gateway.load.outputs().collect();
     let [Output::Send { bytes, .. }] = &sent[..] else { panic!("{sent:?}") };
     let Ok(Read::Message(message)) = read_any(bytes, Framing::WebSocket) else {
