@@ -1,5 +1,6 @@
 # Sourced by the measuring scripts: a folder, a simulated carrier (`$carrier`, listening at `$peer`),
-# the binaries (`$bin`), and an end to everything that is listed in `pids`.
+# the binaries (`$bin`), and an end to everything that is listed in `pids`. The carrier is SIP only where
+# MEASURE_MEDIA is not `embedded`.
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 bin=$(realpath "${CARGO_TARGET_DIR:-target}/release")
@@ -13,7 +14,10 @@ end() {
 trap end EXIT
 ulimit -n "$(ulimit -Hn)"
 
-"$bin/sautikit-loadtest" carrier --listen 127.0.0.1:0 --sip-only >"$folder/carrier.log" &
+media=${MEASURE_MEDIA:-bypass}
+sound=--sip-only
+[ "$media" != embedded ] || sound=--answer-after-ms=0
+"$bin/sautikit-loadtest" carrier --listen 127.0.0.1:0 "$sound" >>"$folder/carrier.log" &
 carrier=$!
 pids+=("$carrier")
 until [ -s "$folder/carrier.log" ]; do kill -0 "$carrier"; read -rt 0.1 <> <(:) || true; done

@@ -2,7 +2,7 @@
 # The same load through Debian's Kamailio as a mere WebSocket-to-UDP proxy: it registers in memory,
 # relays with transactions, writes one line of its log for each INVITE and BYE; no tokens, no wallet.
 # What it costs here is the yardstick that makes this machine's figures comparable with another's.
-# Arguments go to `sautikit-loadtest calls` as in measure.sh. Everything it starts, it ends.
+# Arguments are those of `sautikit-loadtest` as in measure.sh. Everything it starts, it ends.
 set -euo pipefail
 command -v kamailio >/dev/null ||
     { echo "kamailio is missing: apt-get install kamailio kamailio-websocket-modules" >&2; exit 1; }
@@ -59,7 +59,10 @@ until curl -so "$folder/probe" "http://127.0.0.1:$port/"; do
     read -rt 0.1 <> <(:) || true
 done
 export SIGNING_KEY=$(openssl rand -hex 32)
-"$bin/sautikit-loadtest" calls --ws "127.0.0.1:$port" --workspace 00000000-0000-4000-8000-000000000001 \
-    --from +254700000001 --signing-key-env SIGNING_KEY \
-    --gateway-pid "$gateway" --carrier-pid "$carrier" "$@" ||
+subcommand=$1
+shift
+of_calls=(--from +254700000001 --carrier-pid "$carrier")
+[ "$subcommand" = calls ] || of_calls=()
+"$bin/sautikit-loadtest" "$subcommand" --ws "127.0.0.1:$port" --workspace 00000000-0000-4000-8000-000000000001 \
+    --signing-key-env SIGNING_KEY --gateway-pid "$gateway" "${of_calls[@]}" "$@" ||
     { tail -20 "$folder/kamailio.log" >&2; exit 1; }

@@ -42,11 +42,7 @@ impl Watching<'_> {
         hub: &Hub,
         view: &mut View,
     ) -> Result<(Window, Sample), CallsError> {
-        let plan = self.plan;
-        let is_idle = plan.schedule.total() == 0;
-        let last = plan.start + if is_idle { self.idle } else { plan.schedule.span() };
-        let loaded = plan.schedule.steady_after() + plan.hold + STEADY_AFTER;
-        let steady = plan.start + if is_idle { Duration::ZERO } else { loaded };
+        let (steady, last) = self.window();
         let first = self.counted(self.sample(Done::default())).await?;
         let (mut from, mut to) = (None, None);
         let mut ticks = tokio::time::interval(TICK);
@@ -85,6 +81,19 @@ impl Watching<'_> {
             None => first.until(end, false),
         };
         Ok((window, end))
+    }
+
+    /// Where the steady part begins and ends: while calls begin and end at the wanted rate; or, of
+    /// calls with audio, while all of them talk, if they ever do.
+    fn window(&self) -> (Instant, Instant) {
+        let Plan { start, schedule, hold, audio, .. } = self.plan;
+        let all_begun = schedule.span() + STEADY_AFTER;
+        let (from, to) = match schedule.total() {
+            0 => (Duration::ZERO, self.idle),
+            _ if *audio && *hold >= all_begun + STEADY_MIN => (all_begun, *hold),
+            _ => (schedule.steady_after() + *hold + STEADY_AFTER, schedule.span()),
+        };
+        (*start + from, *start + to)
     }
 
     fn sample(&self, done: Done) -> Sample {
