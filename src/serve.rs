@@ -234,7 +234,9 @@ fn reload(gateway: &Gateway, again: &dyn Fn() -> Sources) {
     let mut config = match Config::parse(&again()) {
         Ok(config) => config,
         Err(problems) => {
-            tracing::error!("the configuration stays as it was: {problems}");
+            for problem in problems.iter() {
+                tracing::error!("the configuration stays as it was: {problem}");
+            }
             return;
         }
     };

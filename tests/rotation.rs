@@ -205,5 +205,9 @@ async fn files_that_are_wrong_change_nothing() {
     .await;
     assert_eq!(world.minted_by().await, A);
     assert!(world.opens(A).await && world.opens(B).await);
+    // Each line of the log has a time and a level of its own.
+    let log = world.gateway.log();
+    let odd = log.lines().find(|line| !line.starts_with("20"));
+    assert_eq!(odd, None);
     drop(phone);
 }
