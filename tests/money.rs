@@ -393,13 +393,22 @@ async fn a_kill_while_the_database_is_locked_makes_no_call_free() {
     let lock = Lock::take(&setup.place).await;
     let journal = setup.place.database().with_added_extension("outage");
     let entries = || std::fs::read_to_string(&journal).map_or(0, |text| text.matches('[').count());
+    let live_hex = live.id().replace('-', "");
+    let signs_of_live = || {
+        let text = std::fs::read_to_string(&journal).unwrap_or_default();
+        text.matches(&live_hex).count()
+    };
     until("a sign of life that the database does not take", async || (entries() > 0).then_some(()))
         .await;
     let talked = answered.elapsed().as_secs();
     let before = entries();
     assert_eq!(phone.hang_up(&mut over).await.status(), Some(200));
+    let over_talked = answered.elapsed().as_secs() + 1;
     until("the end that the database does not take", async || (entries() > before).then_some(()))
         .await;
+    // The sign of life of those that still live leaves it as it is.
+    let signs = signs_of_live();
+    until("the next sign of life", async || (signs_of_live() > signs).then_some(())).await;
     gateway.kill();
     drop(lock);
 
@@ -409,6 +418,7 @@ async fn a_kill_while_the_database_is_locked_makes_no_call_free() {
         assert_eq!((&row["status"], &row["hangup_by"]), (&json!("completed"), &json!("recovered")));
         let seconds = row["duration_seconds"].as_u64().unwrap();
         assert!(seconds >= talked.min(4) && seconds <= answered.elapsed().as_secs() + 1, "{row}");
+        assert!(call.id() != over.id() || seconds <= over_talked, "{over_talked} s: {row}");
         assert_eq!(row["cost_minor"], json!(5 * seconds));
     }
     let sums = ledger::check(&setup.place);

@@ -86,9 +86,10 @@ impl Router {
         (call.workspace == workspace).then(|| call.queue.clone())
     }
 
-    pub(crate) fn talks(&self, id: CallId, talking: TalkingSince) {
+    /// `None` once it is over: it gives no more signs of life while its end waits for a commit.
+    pub(crate) fn talks(&self, id: CallId, talking: Option<TalkingSince>) {
         if let Some(mut call) = self.calls.get_mut(&id) {
-            call.talking = Some(talking);
+            call.talking = talking;
         }
     }
 

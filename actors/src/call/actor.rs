@@ -205,7 +205,7 @@ impl CallActor {
     fn talking(&self) {
         if let Some((since, held, paid_seconds)) = self.bridge.rules().talking() {
             let talking = TalkingSince { since, held, paid_seconds };
-            self.node.router.talks(self.bridge.plan().id, talking);
+            self.node.router.talks(self.bridge.plan().id, Some(talking));
         }
     }
 
@@ -230,6 +230,7 @@ impl CallActor {
     /// The call is decided: media ends, its figures go into the row, and the end is written.
     fn close(&mut self, ctx: &mut Context<Self>, close: Box<Close>) {
         self.on_trunks.clear();
+        self.node.router.talks(self.bridge.plan().id, None);
         self.log_end();
         let media = self.media.take();
         let measured = super::media::last_figures(media);
