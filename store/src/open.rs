@@ -135,6 +135,22 @@ pub async fn schema_version(url: &str) -> Result<SchemaVersion, OpenError> {
     Ok(SchemaVersion { database, newest })
 }
 
+/// The one name that a file has however it is linked to, there or not: what lies beside it is named
+/// after it, the lock of the serving process among that.
+fn real_name(file: &Path) -> PathBuf {
+    const LINKS_MAX: usize = 40;
+    let mut name = file.to_path_buf();
+    for _ in 0..LINKS_MAX {
+        if let Ok(real) = name.canonicalize() {
+            return real;
+        }
+        // A link to a file that is still to be made.
+        let Ok(target) = name.read_link() else { break };
+        name = name.parent().unwrap_or(Path::new("")).join(target);
+    }
+    name
+}
+
 impl Store {
     /// Opens the node's writer, whose task the caller runs. A node has one: more would each commit
     /// for themselves.
@@ -196,7 +212,7 @@ impl Place {
         }
         let options =
             SqliteConnectOptions::from_str(url).map_err(|error| unusable(&error.to_string()))?;
-        let file = options.get_filename().to_path_buf();
+        let file = real_name(options.get_filename());
         if file.is_dir() {
             return Err(unusable("it names a directory"));
         }
@@ -205,6 +221,7 @@ impl Place {
         }
         // WAL with FULL: a commit is durable when it returns, and readers never wait for it.
         let options = options
+            .filename(&file)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)

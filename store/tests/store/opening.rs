@@ -25,6 +25,24 @@ async fn a_second_server_is_refused_and_a_tool_is_not() {
 }
 
 #[tokio::test]
+async fn a_second_server_is_refused_by_another_name_of_the_file_too() {
+    let place = Place::new();
+    let alias = place.file().with_file_name("alias.db");
+    std::fs::create_dir_all(alias.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink(place.file(), &alias).unwrap();
+    let url = format!("sqlite://{}?mode=rwc", alias.display());
+    // Whichever comes first, and though the file is made by it.
+    let server = open(&url, Role::Serve).await.unwrap();
+    let error = open(&place.url(), Role::Serve).await.unwrap_err();
+    assert!(is_one_line(&error).contains("already serves"), "{error}");
+    drop(server);
+    let server = place.serve().await;
+    let error = open(&url, Role::Serve).await.unwrap_err();
+    assert!(is_one_line(&error).contains("already serves"), "{error}");
+    drop(server);
+}
+
+#[tokio::test]
 async fn what_a_tool_writes_moves_the_servers_directory() {
     let place = Place::new();
     let server = place.serve().await;
