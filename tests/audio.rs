@@ -89,8 +89,19 @@ fn world(script: Script, echo: &Echo, setup: Setup) -> (Carrier, Gateway, Worksp
 /// A browser's end of the audio, and its INVITE on the way.
 async fn dial(phone: &mut Phone, crowd: &Crowd, silent: bool) -> (Call, PeerHandle) {
     let options = PeerOptions { silent, ..PeerOptions::default() };
+    offer(phone, crowd, options, "sendrecv").await
+}
+
+async fn offer(
+    phone: &mut Phone,
+    crowd: &Crowd,
+    options: PeerOptions,
+    direction: &str,
+) -> (Call, PeerHandle) {
     let (peer, offer) = crowd.offer(HERE, options).await.unwrap();
     let body = String::from_utf8(offer.to_vec()).unwrap();
+    assert!(body.contains("a=sendrecv"));
+    let body = body.replace("a=sendrecv", &format!("a={direction}"));
     (phone.invite(Dial { body, ..Dial::to(THEIRS) }).await, peer)
 }
 
@@ -206,13 +217,22 @@ async fn silence_on_both_sides_ends_a_call_and_is_not_billed() {
 
 #[tokio::test]
 async fn a_caller_who_only_listens_pays_for_what_there_was_to_hear() {
+    a_caller_listens("sendrecv").await;
+}
+
+#[tokio::test]
+async fn a_caller_who_says_that_he_only_listens_and_is_not_there_pays_likewise() {
+    a_caller_listens("recvonly").await;
+}
+
+async fn a_caller_listens(direction: &str) {
     let (crowd, echo) = (crowd(), Echo::start(false));
     let setup =
         Setup::new().limit("media_silence_both_seconds", 2).limit("media_silence_one_seconds", 4);
     let (carrier, gateway, workspace) = world(Script::Answer, &echo, setup);
     let mut phone = Phone::of(&gateway, &workspace).await;
     // The answer is never taken: no ICE, no packet.
-    let (mut call, _peer) = dial(&mut phone, &crowd, false).await;
+    let (mut call, _peer) = offer(&mut phone, &crowd, PeerOptions::default(), direction).await;
     assert_eq!(phone.outcome(&mut call).await.status(), Some(200));
     let invite = carrier.invite_to(THEIRS).await;
     let packets = AtomicU64::new(0);

@@ -178,7 +178,7 @@ impl Call {
             strangers: self.trunk.strangers(),
             ..received(self.trunk.reception(), self.trunk.round_trip())
         };
-        let age = |side| self.silence.last_heard(side).map(|at| now.saturating_duration_since(at));
+        let age = |side| self.silence.last_packet(side).map(|at| now.saturating_duration_since(at));
         MediaStats {
             browser: LegStats { last_packet_age: age(Side::Browser), ..browser },
             trunk: LegStats { last_packet_age: age(Side::Trunk), ..trunk },
@@ -189,8 +189,10 @@ impl Call {
     pub(crate) fn handle_browser(&mut self, now: Instant, source: SocketAddr, datagram: &[u8]) {
         let Some(browser) = self.browser.as_mut().filter(|_| !self.gone) else { return };
         // The owner hands over only addresses that proved the ICE password.
-        if rtp::kind(datagram) == Kind::Rtcp && self.connected {
-            self.silence.heard(Side::Browser, now);
+        match rtp::kind(datagram) {
+            Kind::Rtcp if self.connected => self.silence.heard(Side::Browser, now),
+            Kind::Stun => self.silence.browser_checked(now),
+            _ => {}
         }
         browser.receive(now, source, datagram);
     }

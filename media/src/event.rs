@@ -84,7 +84,7 @@ pub struct LegStats {
     pub reported_loss: Option<f32>,
     /// Estimated listening quality of what this leg sent, 1.0..=4.5; `None` before any packet.
     pub mos: Option<f32>,
-    /// How long ago the last RTP or RTCP packet of this leg came.
+    /// How long ago the last RTP or RTCP packet of this leg came, or a browser's ICE check.
     pub last_packet_age: Option<Duration>,
     /// Packets dropped because they came from an address that is not the leg's (trunk side).
     pub strangers: u64,

@@ -1,5 +1,6 @@
 //! The silence rule: a leg that should send and is heard neither by RTP nor by RTCP is silent. Both
-//! silent, or one for longer, ends the call.
+//! silent, or one for longer, ends the call. A held leg need not send; but a browser that is there
+//! checks its path all the time (RFC 7675), so one that does not even that is silent, held or not.
 
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,8 @@ pub(crate) struct Silence {
 #[derive(Debug, Default)]
 struct Leg {
     heard: Option<Instant>,
+    /// Its last check of the path.
+    checked: Option<Instant>,
     held: bool,
     /// When its hold ended: it has its whole time again.
     resumed: Option<Instant>,
@@ -44,6 +47,11 @@ impl Silence {
         self.leg(side).heard = Some(now);
     }
 
+    /// The browser checked its path to us.
+    pub(crate) fn browser_checked(&mut self, now: Instant) {
+        self.browser.checked = Some(now);
+    }
+
     /// What a side's last SDP says: a held leg is exempt.
     pub(crate) fn set_held(&mut self, side: Side, held: bool, now: Instant) {
         let leg = self.leg(side);
@@ -53,9 +61,10 @@ impl Silence {
         leg.held = held;
     }
 
-    pub(crate) fn last_heard(&self, side: Side) -> Option<Instant> {
+    /// Its last packet of whatever kind.
+    pub(crate) fn last_packet(&self, side: Side) -> Option<Instant> {
         match side {
-            Side::Browser => self.browser.heard,
+            Side::Browser => self.browser.heard.max(self.browser.checked),
             Side::Trunk => self.trunk.heard,
         }
     }
@@ -86,6 +95,8 @@ impl Silence {
         let since = self.since?;
         let quiet = |leg: &Leg| (!leg.held).then(|| leg.quiet_since(since));
         let (browser, trunk) = (quiet(&self.browser), quiet(&self.trunk));
+        let here = self.browser.checked.map_or(since, |checked| checked.max(since));
+        let gone = self.browser.quiet_since(since).max(here);
         let Limits { both, one } = self.limits;
         let one_at = |from: Option<Instant>, side| {
             from.filter(|_| !one.is_zero()).map(|from| (from + one, Silent::One(side)))
@@ -94,7 +105,7 @@ impl Silence {
             .zip(trunk)
             .filter(|_| !both.is_zero())
             .map(|(browser, trunk)| (browser.max(trunk) + both, Silent::Both));
-        [both_at, one_at(browser, Side::Browser), one_at(trunk, Side::Trunk)]
+        [both_at, one_at(browser.or(Some(gone)), Side::Browser), one_at(trunk, Side::Trunk)]
             .into_iter()
             .flatten()
             .min_by_key(|(at, _)| *at)
@@ -204,6 +215,37 @@ mod tests {
         watch.silence.heard(Side::Browser, watch.at(155));
         assert_eq!(watch.check(184), None);
         assert_eq!(watch.check(185), Some((Silent::Both, 155)));
+    }
+
+    #[test]
+    fn a_held_browser_that_checks_its_path_no_more_is_gone() {
+        let mut watch = Watch::new();
+        watch.silence.begin(watch.at(0));
+        watch.silence.set_held(Side::Browser, true, watch.at(5));
+        for second in 6..200 {
+            watch.silence.heard(Side::Trunk, watch.at(second));
+            watch.silence.browser_checked(watch.at(second));
+            assert_eq!(watch.check(second), None);
+        }
+        assert_eq!(watch.silence.last_packet(Side::Browser), Some(watch.at(199)));
+        for second in 200..259 {
+            watch.silence.heard(Side::Trunk, watch.at(second));
+            assert_eq!(watch.check(second), None);
+        }
+        // It may have listened to the end, and pays for it.
+        assert_eq!(watch.check(259), Some((Silent::One(Side::Browser), 258)));
+    }
+
+    #[test]
+    fn a_browser_that_should_send_is_not_excused_by_its_checks() {
+        let mut watch = Watch::new();
+        watch.silence.begin(watch.at(0));
+        for second in 1..60 {
+            watch.silence.heard(Side::Trunk, watch.at(second));
+            watch.silence.browser_checked(watch.at(second));
+            assert_eq!(watch.check(second), None);
+        }
+        assert_eq!(watch.check(60), Some((Silent::One(Side::Browser), 59)));
     }
 
     #[test]
