@@ -54,7 +54,7 @@ const NAMED_BY: [(&str, &[&str]); 24] = [
     ("dashmap", &["actors/"]),
     ("hdrhistogram", &["loadtest/"]),
     ("httparse", &["net/"]),
-    ("hyper", &["loadtest/", "tests/"]),
+    ("hyper", &["actors/src/http/actor/", "loadtest/", "tests/"]),
     // The HTTP servers' time limits, which axum's own server does not have.
     ("hyper_util", &["actors/src/http/actor/", "loadtest/", "src/demo", "tests/"]),
     ("indicatif", &["loadtest/"]),

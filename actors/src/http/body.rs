@@ -1,4 +1,6 @@
-//! A request's JSON body: too long is 413, no JSON is 400, absent may be fine.
+//! A request's JSON body: too long is 413, too slow is 408, no JSON is 400, absent may be fine.
+
+use std::time::Duration;
 
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
@@ -7,6 +9,9 @@ use serde::de::DeserializeOwned;
 
 use super::error::ApiError;
 
+/// For all of it: a connection with a request is never closed to make room for another.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// The body as it came, within the limit.
 pub(crate) struct Body(pub(crate) Bytes);
 
@@ -14,7 +19,15 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
-        match Bytes::from_request(request, state).await {
+        let read = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, state));
+        let Ok(read) = read.await else {
+            return Err(ApiError::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "request.timeout",
+                "The body did not come within 10 s",
+            ));
+        };
+        match read {
             Ok(bytes) => Ok(Self(bytes)),
             Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
                 Err(ApiError::new(
