@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use common::gateway::{Gateway, Setup, Workspace};
 use common::http::Ask;
-use common::until;
 use futures_util::future::join_all;
 use sautikit_core::limits::HTTP_CONNECTIONS_MAX;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
