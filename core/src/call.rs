@@ -301,7 +301,7 @@ impl Call {
     /// evidence before it calls [`Self::handle_timeout`] for this.
     pub fn lost_until(&self) -> Option<Instant> {
         match self.state {
-            State::Dialing { .. } | State::Talking(_) => self.lost.map(|lost| lost.until),
+            State::Talking(_) => self.lost.map(|lost| lost.until),
             _ => None,
         }
     }
@@ -542,8 +542,12 @@ impl Call {
         }
     }
 
+    /// A call that talks waits for its caller. One that does not ends at once: nobody would hear whom
+    /// it rings, and an answer would cost at the carrier what no bill has.
     fn caller_lost(&mut self, now: Instant, last_byte: Instant) {
-        if self.lost.is_none() {
+        if !matches!(self.state, State::Talking(_)) {
+            self.end(last_byte, HangupBy::ConnectionLost);
+        } else if self.lost.is_none() {
             self.lost = Some(Lost { until: now + LOST_SOCKET_GRACE, last_byte });
         }
     }

@@ -28,7 +28,10 @@ export function endingOf(end: SessionEnd, hungUp: boolean, duration: number): En
   if (end.phase === 'ended') {
     return { cause: 'hangup', by: end.by === 'remote' ? 'remote' : 'local', duration };
   }
-  return message ? refusedBySip(message, duration) : { cause: 'failed', by: 'local', duration };
+  // JsSIP cancels by itself what rings when its socket is gone, and says no more.
+  return message
+    ? refusedBySip(message, duration)
+    : faulty({ ...end, fault: 'connection' }, duration);
 }
 
 /** Why the gateway hung up by a rule of its own (a Reason of RFC 3326), where its BYE says so. */

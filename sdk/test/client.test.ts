@@ -337,6 +337,16 @@ describe('a call', () => {
     expect(later.state).not.toBe('ended');
   });
 
+  test('ends at once with its socket while it rings, as the gateway ends it', async () => {
+    const { heard } = await dialled(await connected());
+    await reply('180 Ringing');
+    FakeWebSocket.last.drop();
+    expect(heard.at(-1)?.[1]).toMatchObject({
+      cause: 'connection_lost',
+      error: { code: 'gateway.unreachable' },
+    });
+  });
+
   test('ends 30 s after the first loss of several', async () => {
     const { call } = await dialled(await connected());
     await reply('200 OK', {}, ANSWER);

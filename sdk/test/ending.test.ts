@@ -100,6 +100,10 @@ test('faults of the line have codes of their own', () => {
   expect(endingOf(end({ by: 'system', fault: 'connection' }), false, 0).cause).toBe(
     'connection_lost',
   );
+  expect(endingOf(end({ by: 'local' }), false, 0)).toMatchObject({
+    cause: 'connection_lost',
+    error: { code: 'gateway.unreachable' },
+  });
   expect(endingOf(end({ by: 'system', fault: 'timeout' }), false, 0).error?.code).toBe(
     'gateway.unreachable',
   );

@@ -362,6 +362,22 @@ fn a_lost_socket_ends_the_call_after_thirty_seconds_billed_to_its_last_byte() {
 }
 
 #[test]
+fn a_lost_socket_ends_at_once_what_is_not_answered() {
+    let mut story = Story::new(1);
+    story.dialled();
+    story.at(1_000).when(Input::PeerRinging);
+    let last_byte = story.start + Duration::from_millis(500);
+    let done = story.when(Input::CallerLost { last_byte });
+    assert!(done.contains(&Output::EndPeer), "{done:?}");
+    let closing = closing(&done);
+    assert_eq!(
+        (closing.status, closing.hangup_by),
+        (CallStatus::Canceled, HangupBy::ConnectionLost)
+    );
+    assert!(closing.talked.is_none());
+}
+
+#[test]
 fn a_lost_socket_is_billed_to_the_later_of_its_last_byte_and_the_last_packet() {
     for (heard, talked) in [(3_000, 4_000), (20_000, 19_000)] {
         let mut story = Story::new(1);
