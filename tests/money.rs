@@ -27,6 +27,29 @@ fn number(index: usize) -> String {
     format!("+254722{index:06}")
 }
 
+#[tokio::test]
+async fn who_picks_up_after_a_kill_is_hung_up_at_once() {
+    let carrier = Carrier::start(Script::Ring);
+    let setup = Setup::new().trunk("carrier", carrier.address(), &["+254"]);
+    let workspace = setup.place.workspace(10_000, &[OURS]);
+    let gateway = setup.start();
+    let mut phone = Phone::of(&gateway, &workspace).await;
+    let call = phone.dial(&number(1)).await;
+    phone.progress(&call, 180).await;
+    let invite = carrier.invite_to(&number(1)).await;
+    let sip = gateway.sip;
+    gateway.kill();
+
+    let gateway = setup.env("SAUTIKIT_SIP_UDP_ADDR", &sip.to_string()).start();
+    let answered = Instant::now();
+    carrier.respond(invite.call_id(), 200);
+    carrier.request("ACK", invite.call_id()).await;
+    carrier.request("BYE", invite.call_id()).await;
+    assert!(answered.elapsed() < Duration::from_secs(4), "{:?}", answered.elapsed());
+    assert_eq!(gateway.wallet(&workspace).await, (10_000, 0));
+    assert_eq!(ledger::check(&gateway.place).debits, 0);
+}
+
 /// Sends `count` INVITEs from as many phones at once as there are, and gives the final statuses
 /// of those that have one, and the calls that ring.
 async fn rush(phones: &mut [Phone], count: usize) -> (Vec<u16>, Vec<(usize, Call)>) {

@@ -18,7 +18,7 @@ pub(crate) use bridge::{Close, Commit};
 pub(crate) use plan::{Candidate, Clock, Plan};
 pub(crate) use queue::{CallInput, CallQueue, call_queue, offer_to_call};
 pub use recovery::RecoverError;
-pub(crate) use recovery::recover;
+pub(crate) use recovery::{hang_up_stray, recover};
 
 #[cfg(test)]
 mod tests;

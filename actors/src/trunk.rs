@@ -12,15 +12,18 @@ use sautikit_net::udp;
 use sautikit_sip::message::{Message, Method, Name};
 use sautikit_sip::reader::{self, Read, ReadError};
 use sautikit_sip::respond::{ALLOW, reason_phrase, respond};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
-use crate::call::{CallInput, offer_to_call};
+use crate::call::{CallInput, hang_up_stray, offer_to_call};
 use crate::node::{Node, Rules};
 use crate::streams::Channel;
 
 /// How many requests outside any dialog a trunk may have waiting; more are dropped and counted,
 /// and the carrier repeats them.
 const REQUESTS_WAITING_MAX: usize = 256;
+
+/// How many answers that belong to no call are hung up at once; the carrier repeats the others.
+const STRAYS_MAX: usize = 1024;
 
 /// A carrier as calls see it.
 pub struct Trunk {
@@ -66,8 +69,8 @@ impl Trunk {
         self.address.ip() == source
     }
 
-    /// Hands a request outside any call to the trunk's actor; more than it can take is dropped, and
-    /// the carrier repeats it.
+    /// Hands what belongs to no call to the trunk's actor; more than it can take is dropped, and the
+    /// carrier repeats it.
     fn stray(&self, stray: Stray) {
         if self.strays.get().is_none_or(|actor| actor.try_send(stray).is_err()) {
             metrics::counter!("sautikit_sip_dropped_total", "transport" => "udp").increment(1);
@@ -111,17 +114,26 @@ pub(crate) fn trunks_for(trunks: &[Arc<Trunk>], number: &E164) -> Vec<Arc<Trunk>
     chosen
 }
 
-/// A request of a carrier that belongs to no call.
+/// A 2xx to an INVITE: who sent it waits for an ACK, and talks to somebody as far as he knows.
+fn is_answer_to_invite(message: &Message) -> bool {
+    message.status().is_some_and(|status| (200..300).contains(&status))
+        && message.cseq().1 == Method::Invite
+}
+
+/// A request of a carrier, or its answer to an INVITE, that belongs to no call.
 pub(crate) struct Stray {
     message: Message,
     source: SocketAddr,
 }
 
-/// Answers what a carrier asks outside any call: OPTIONS, and calls that cannot be taken.
+/// Answers what a carrier asks outside any call: OPTIONS, and calls that cannot be taken. Hangs up
+/// what it answers to a process that is gone.
 pub(crate) struct TrunkActor {
     node: Arc<Node>,
     trunk: Arc<Trunk>,
     requests: Option<mpsc::Receiver<Stray>>,
+    /// Answers that are being hung up.
+    strays: Arc<Semaphore>,
 }
 
 impl TrunkActor {
@@ -132,8 +144,9 @@ impl TrunkActor {
             if trunk.strays.set(sender).is_ok() {
                 let (node, trunk) = (Arc::clone(node), Arc::clone(trunk));
                 let requests = Some(requests);
+                let strays = Arc::new(Semaphore::new(STRAYS_MAX));
                 let shard = node.shards[0].clone();
-                Self::start_in_arbiter(&shard, move |_| Self { node, trunk, requests });
+                Self::start_in_arbiter(&shard, move |_| Self { node, trunk, requests, strays });
             }
         }
     }
@@ -191,7 +204,15 @@ impl Actor for TrunkActor {
 
 impl StreamHandler<Stray> for TrunkActor {
     fn handle(&mut self, stray: Stray, _ctx: &mut Self::Context) {
-        self.answer(&stray);
+        if stray.message.is_request() {
+            self.answer(&stray);
+        } else if let Ok(permit) = Arc::clone(&self.strays).try_acquire_owned() {
+            let (node, trunk) = (Arc::clone(&self.node), Arc::clone(&self.trunk));
+            tokio::spawn(async move {
+                hang_up_stray(node, stray.message, trunk).await;
+                drop(permit);
+            });
+        }
     }
 
     /// The trunk's actor never ends before the process.
@@ -237,7 +258,9 @@ fn take_datagram(node: &Node, rules: &Rules, datagram: &Bytes, source: SocketAdd
             offer_to_call(&leg.queue, input);
         }
         Some(_) => metrics::counter!("sautikit_sip_strangers_total").increment(1),
-        None if message.is_request() => trunk.stray(Stray { message, source }),
+        None if message.is_request() || is_answer_to_invite(&message) => {
+            trunk.stray(Stray { message, source });
+        }
         None => {}
     }
 }

@@ -59,6 +59,22 @@ impl Dialog {
         Ok(dialog)
     }
 
+    /// The dialog of a 2xx to an INVITE that nobody here remembers: its From is ours. `None` where its
+    /// tags or its Contact leave nothing to send to.
+    pub(crate) fn of_stray(answer: &Message) -> Option<Self> {
+        let contact = answer.contact().filter(|contact| contact.uri.is_sip())?;
+        Some(Self {
+            call_id: text_of(answer, &Name::CallId),
+            local_tag: Text::new(answer.from_tag()?),
+            remote_tag: Text::new(answer.to_tag()?),
+            local: text_of(answer, &Name::From),
+            remote: text_of(answer, &Name::To),
+            target: Text::new(contact.uri.as_str()),
+            routes: routes_of(answer, true).ok()?,
+            remote_cseq: None,
+        })
+    }
+
     /// The same half with the To of a refusal, for its ACK (section 17.1.1.3).
     pub(crate) fn refused_by(&self, response: &Message) -> Self {
         let mut dialog = self.clone();

@@ -12,6 +12,7 @@ use sautikit_core::rate::Rate;
 use sautikit_core::time::UnixMicros;
 use sautikit_net::random;
 use sautikit_sip::leg::{Hop, Input, Leg, LegConfig, Output, RecoveryDialog, Transport};
+use sautikit_sip::message::Message;
 use sautikit_store::{CallEvent, CallRow, Debit, Orphan, StoreError, Urgency, Write, WriteError};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -191,25 +192,44 @@ fn ended_event(row: &CallRow, at: UnixMicros) -> CallEvent {
     }
 }
 
-/// Sends the BYE until it is answered or given up (timer F).
-async fn say_bye(node: Arc<Node>, dialog: RecoveryDialog, trunk: Arc<Trunk>) {
-    let tag = dialog.local_tag.clone();
-    let config = LegConfig {
-        local_tag: tag.clone(),
-        call_id: dialog.call_id.clone(),
+/// How a leg of the gateway's own looks whose call is gone.
+fn leg_config(node: &Node, local_tag: &str, call_id: &str, transport: Transport) -> LegConfig {
+    LegConfig {
+        local_tag: local_tag.to_owned(),
+        call_id: call_id.to_owned(),
         branch_prefix: random::hex::<8>(),
         contact: format!("sip:gateway@{}", node.sip_public),
         via_sent_by: node.sip_public.to_string(),
-        transport: dialog.transport,
+        transport,
         user_agent: USER_AGENT.to_owned(),
         session_expires: None,
         credentials: None,
-    };
-    let call_id: Arc<str> = dialog.call_id.as_str().into();
-    let mut leg = Leg::resume_bye(config, &dialog, CSEQ_STEP, None, Instant::now());
+    }
+}
+
+async fn say_bye(node: Arc<Node>, dialog: RecoveryDialog, trunk: Arc<Trunk>) {
+    let RecoveryDialog { local_tag, call_id, transport, .. } = &dialog;
+    let config = leg_config(&node, local_tag, call_id, *transport);
+    let leg = Leg::resume_bye(config, &dialog, CSEQ_STEP, None, Instant::now());
+    see_off(node, leg, (local_tag, call_id), trunk).await;
+}
+
+/// Hangs up an answer to an INVITE that the last process sent: it rang while that one died.
+pub(crate) async fn hang_up_stray(node: Arc<Node>, answer: Message, trunk: Arc<Trunk>) {
+    let Some(tag) = answer.from_tag() else { return };
+    let config = leg_config(&node, tag, answer.call_id(), Transport::Udp);
+    if let Some(leg) = Leg::end_stray(config, &answer, CSEQ_STEP, Instant::now()) {
+        tracing::warn!(trunk = %trunk.name, "an answer to a call that nobody here knows was hung up");
+        see_off(node, leg, (tag, answer.call_id()), trunk).await;
+    }
+}
+
+/// Sends the BYE until it is answered or given up (timer F).
+async fn see_off(node: Arc<Node>, mut leg: Leg, (tag, call_id): (&str, &str), trunk: Arc<Trunk>) {
     let (queue, mut inbox) = super::queue::call_queue();
+    let call_id = call_id.into();
     let route = crate::router::TrunkLeg { call_id, candidate: 0, trunk: Arc::clone(&trunk), queue };
-    node.router.add_leg(tag.as_str().into(), route);
+    node.router.add_leg(tag.into(), route);
     loop {
         while let Some(output) = leg.poll_output() {
             if let Output::Send { bytes, hop } = output {
@@ -239,5 +259,5 @@ async fn say_bye(node: Arc<Node>, dialog: RecoveryDialog, trunk: Arc<Trunk>) {
             () = tokio::time::sleep_until(due.into()) => leg.handle_timeout(Instant::now()),
         }
     }
-    node.router.remove_leg(&tag);
+    node.router.remove_leg(tag);
 }

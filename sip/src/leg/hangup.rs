@@ -49,6 +49,33 @@ impl Leg {
         leg
     }
 
+    /// Acknowledges and hangs up what was answered to an INVITE of a process that is gone: who picked up
+    /// would listen to nobody until his own timers end it. `None` where it is no such answer. `cseq_above`, and tag and
+    /// Call-ID of `config`, are as in [`Leg::resume_bye`].
+    #[must_use]
+    pub fn end_stray(
+        mut config: LegConfig,
+        answer: &Message,
+        cseq_above: u32,
+        now: Instant,
+    ) -> Option<Self> {
+        let (cseq, method) = answer.cseq();
+        if method != Method::Invite || !(200..300).contains(&answer.status()?) {
+            return None;
+        }
+        let dialog = Dialog::of_stray(answer)?;
+        config.local_tag = dialog.local_tag.to_string();
+        config.call_id = dialog.call_id.to_string();
+        let mut own = Own::new(config);
+        own.skip_cseq(cseq.saturating_add(cseq_above));
+        let mut leg = Self::new(own);
+        let branch = leg.own.next_branch();
+        let ack = Draft::bare(dialog.clone(), Method::Ack).print(&leg.own, cseq, branch);
+        leg.send(ack, dialog.hop(leg.own.transport));
+        leg.leave(now, dialog, None);
+        Some(leg)
+    }
+
     /// The BYE that waited for an ACK.
     pub(super) fn leave_if_wanted(&mut self, now: Instant) {
         let Phase::Talking(session) = &mut self.phase else { return };

@@ -575,6 +575,34 @@ fn bye_after_a_restart_stands_above_what_the_dead_process_sent() {
 }
 
 #[test]
+fn an_answer_to_an_invite_of_a_dead_process_is_acknowledged_and_hung_up() {
+    let mut dead = Solo::called(config("me", Transport::Udp), Some(OFFER));
+    let invite = dead.next();
+    let answer = dead.success(&invite, TAG, None).build();
+    let mut after = Solo::of(
+        Leg::end_stray(config("new", Transport::Udp), &answer, 9, dead.now).unwrap(),
+        dead.now,
+    );
+    let (ack, hop) = after.next_with_hop();
+    assert_eq!(ack.cseq(), (invite.cseq_number(), Method::Ack));
+    assert_eq!((ack.from_tag(), ack.to_tag()), (invite.from_tag(), Some(TAG)));
+    assert!(matches!(hop, Hop::Uri { host, port: Some(5070), .. } if host == "198.51.100.7"));
+    let bye = after.next();
+    assert_eq!(bye.cseq(), (invite.cseq_number() + 10, Method::Bye));
+    assert_eq!((bye.call_id(), bye.to_tag()), (invite.call_id(), Some(TAG)));
+    // Repeated, it has been answered already.
+    after.feed_message(&answer);
+    after.feed(&after.response(&bye, 200, TAG));
+    assert_eq!(after.take_log(), ["ended"]);
+    after.finish();
+    let refusals = [180, 486].map(|status| dead.response(&invite, status, TAG).build());
+    for other in refusals.iter().chain([&invite]) {
+        let leg = Leg::end_stray(config("new", Transport::Udp), other, 9, dead.now);
+        assert!(leg.is_none(), "{other:?}");
+    }
+}
+
+#[test]
 fn ten_thousand_invites_without_an_ack_leave_no_leg_behind() {
     let now = super::origin();
     let invite = Solo::their_invite(&[], Some(OFFER));
