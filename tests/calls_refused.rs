@@ -460,6 +460,24 @@ async fn an_invite_without_a_way_back_is_malformed_and_costs_no_hold() {
 }
 
 #[tokio::test]
+async fn an_invite_that_came_another_way_already_is_merged_and_makes_no_second_call() {
+    let (carrier, gateway, workspace) = world(Setup::new());
+    let mut phone = Phone::of(&gateway, &workspace).await;
+    let invite = phone.invite_request(&Dial::to(THEIRS));
+    let id = Sip::parse(invite.as_bytes()).call_id().to_owned();
+    phone.send(invite.clone()).await;
+    phone.find("its answer", |sip| sip.answers("INVITE", &id) && sip.status() == Some(200)).await;
+    // The same branch is a repetition, which the leg answers as before; another one is not.
+    phone.send(invite.replace("branch=z9hG4bK", "branch=z9hG4bKother")).await;
+    let merged = |sip: &Sip| sip.answers("INVITE", &id) && sip.status() > Some(299);
+    let answer = phone.find("the other's answer", merged).await;
+    assert_eq!(answer.refusal(), code(482, "request.merged"));
+    assert_eq!(carrier.calls(), 1);
+    let rows = gateway.get(&workspace, "/v1/calls").await;
+    assert_eq!(rows["data"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
 async fn what_belongs_to_no_call_is_refused_by_name_and_counts_as_no_call() {
     let (carrier, gateway, workspace) = world(Setup::new());
     let mut phone = Phone::of(&gateway, &workspace).await;

@@ -1,6 +1,7 @@
 //! The shell of a session: polls its socket, asks the value, does what comes out.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -80,13 +81,32 @@ struct Open {
     outbox: Outbox,
     /// By our tag: the legs of this session.
     calls: HashMap<Box<str>, CallQueue>,
-    /// By the branch of its INVITE: our tag. For CANCEL and repeated INVITEs.
-    invites: HashMap<Box<str>, Box<str>>,
+    /// By the branch of its INVITE, for CANCEL and repeated INVITEs.
+    invites: HashMap<Box<str>, Invited>,
     /// The key of the token that it stands on.
     key: KeyId,
     /// Calls whose money is not settled yet.
     live: usize,
     shut: Option<Shut>,
+}
+
+/// An INVITE whose leg is there.
+struct Invited {
+    /// Our tag.
+    tag: Box<str>,
+    /// Of From tag, Call-ID and CSeq: the same under another branch has come another way.
+    origin: u64,
+}
+
+impl Invited {
+    fn origin_of(message: &Message) -> u64 {
+        let (from, call_id) = (message.from_tag(), message.call_id());
+        ORIGINS.with(|hasher| hasher.hash_one((from, call_id, message.cseq_number())))
+    }
+}
+
+thread_local! {
+    static ORIGINS: RandomState = RandomState::new();
 }
 
 enum Stage {
@@ -420,8 +440,8 @@ impl Open {
         if !matches!(method, Method::Invite | Method::Cancel | Method::Ack) {
             return None;
         }
-        let tag = self.invites.get(message.branch()?)?;
-        self.calls.get(tag).cloned()
+        let invited = self.invites.get(message.branch()?)?;
+        self.calls.get(&invited.tag).cloned()
     }
 
     fn options(&mut self, node: &Node, message: &Message) {
@@ -503,6 +523,11 @@ impl Open {
             self.refuse(&message, unserved.status, unserved.code(), &headers);
             return;
         }
+        let origin = Invited::origin_of(&message);
+        if self.invites.values().any(|invited| invited.origin == origin) {
+            self.refuse_as_fault(node, &message, 482, &[]);
+            return;
+        }
         let branch: Option<Box<str>> = message.branch().map(Into::into);
         match admit(node, self.session.claims(), message, now) {
             Ok((plan, permit)) => {
@@ -511,7 +536,7 @@ impl Open {
                 self.calls.insert(tag.clone(), queue.clone());
                 self.live += 1;
                 if let Some(branch) = branch {
-                    self.invites.insert(branch, tag);
+                    self.invites.insert(branch, Invited { tag, origin });
                 }
                 let seat = CallSeat {
                     node: Arc::clone(node),
@@ -607,7 +632,7 @@ impl Handler<CallOver> for ConnectionActor {
     fn handle(&mut self, over: CallOver, _ctx: &mut Self::Context) {
         if let Stage::Open(open) = &mut self.stage {
             open.calls.remove(over.tag.as_str());
-            open.invites.retain(|_, tag| **tag != *over.tag);
+            open.invites.retain(|_, invited| *invited.tag != *over.tag);
         }
     }
 }
