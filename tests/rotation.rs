@@ -142,6 +142,18 @@ async fn a_key_that_was_never_announced_is_an_emergency_for_the_removed_ones_ses
 }
 
 #[tokio::test]
+async fn a_token_that_renews_nothing_does_not_save_a_session_of_a_removed_key() {
+    let world = World::new(Some(B));
+    let mut phone = Phone::of(&world.gateway, &world.workspace).await;
+    let older = forge::claims(&world.workspace.id, 100).to_string();
+    let older = forge::signed(forge::HEADER, &older, B.as_bytes());
+    let answer = phone.register(&format!("Authorization: Bearer {older}\r\n")).await;
+    assert_eq!(answer.status(), Some(200), "{answer}");
+    world.rotate(C, Some(B), "Emergency").await;
+    assert_eq!(phone.closed().await.0, 4401);
+}
+
+#[tokio::test]
 async fn a_call_whose_browser_stays_away_after_an_emergency_ends_thirty_seconds_later() {
     let world = World::new(None);
     let World { carrier, gateway, workspace } = &world;

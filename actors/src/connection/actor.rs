@@ -495,8 +495,10 @@ impl Open {
         let Some(Verified { claims, key }) = fresh else {
             return if self.session.has_lapsed(now) { Err(Refusal::TokenExpired) } else { Ok(()) };
         };
-        self.session.renew(claims, now, wall).map_err(|_| Refusal::AddressNotOwned)?;
-        self.key = key;
+        // A session stands on the key of the token whose claims it has.
+        if self.session.renew(claims, now, wall).map_err(|_| Refusal::AddressNotOwned)? {
+            self.key = key;
+        }
         Ok(())
     }
 

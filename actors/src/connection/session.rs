@@ -114,24 +114,25 @@ impl Session {
         now >= self.expires
     }
 
-    /// Takes the claims of a fresh token of the same address.
+    /// Takes the claims of a fresh token of the same address, and says whether it did: an older token
+    /// must not shorten a session that a newer one renewed.
     pub(super) fn renew(
         &mut self,
         claims: Claims,
         now: Instant,
         wall: i64,
-    ) -> Result<(), NotRenewed> {
+    ) -> Result<bool, NotRenewed> {
         let same =
             claims.workspace == self.claims.workspace && claims.identity == self.claims.identity;
         if !same {
             return Err(NotRenewed::AnotherAddress);
         }
-        // An older token must not shorten a session that a newer one renewed.
-        if claims.expires_at >= self.claims.expires_at {
+        let is_newer = claims.expires_at >= self.claims.expires_at;
+        if is_newer {
             self.expires = expiry(&claims, now, wall);
             self.claims = claims;
         }
-        Ok(())
+        Ok(is_newer)
     }
 
     /// Whether one more message of any kind is within what a session may send.
@@ -257,7 +258,7 @@ mod tests {
         let mut session = session(start);
         let renewed =
             session.renew(claims(WALL + 200, Some("alice")), after(start, 200), WALL + 200);
-        assert_eq!(renewed, Ok(()));
+        assert_eq!(renewed, Ok(true));
         assert!(!session.has_lapsed(after(start, 499)));
         assert!(session.has_lapsed(after(start, 500)));
     }
@@ -266,7 +267,7 @@ mod tests {
     fn an_older_token_shortens_nothing() {
         let start = Instant::now();
         let mut session = session(start);
-        assert_eq!(session.renew(claims(WALL - 100, Some("alice")), start, WALL), Ok(()));
+        assert_eq!(session.renew(claims(WALL - 100, Some("alice")), start, WALL), Ok(false));
         assert!(!session.has_lapsed(after(start, 299)));
     }
 
