@@ -15,6 +15,7 @@ use std::process::ExitCode;
 
 use axum::Router;
 use sautikit_actors::Addresses;
+use sautikit_net::keys::KEY_MIN_BYTES;
 
 use crate::config::{Config, Sources, settings};
 use crate::serve::{Extras, ServeError, finish, run};
@@ -34,6 +35,11 @@ enum DemoError {
     Customer(#[from] customer::CustomerError),
     #[error("{FOLDER}/ cannot be used: {0}; run the demo where you may write")]
     Folder(std::io::Error),
+    #[error(
+        "{FOLDER}/signing.key holds {0} bytes and must hold at least {KEY_MIN_BYTES}; remove it, and the next start makes \
+         another"
+    )]
+    ShortKey(usize),
 }
 
 /// The command.
@@ -52,6 +58,11 @@ fn prepare(sources: &mut Sources) -> Result<(Carrier, Customer), DemoError> {
     // Its keys, numbers and ledger are nobody else's to read.
     let folder = DirBuilder::new().recursive(true).mode(0o700).create(FOLDER);
     folder.map_err(DemoError::Folder)?;
+    // Before anything is started or made: what stands in the way of it is told by its own name.
+    let key = customer::signing_key(Path::new(FOLDER)).map_err(DemoError::Folder)?;
+    if key.len() < KEY_MIN_BYTES && sources.bytes(&settings::SIGNING_KEY).is_none() {
+        return Err(DemoError::ShortKey(key.len()));
+    }
     let carrier = Carrier::start()?;
     defaults(sources, carrier.address()).map_err(DemoError::Folder)?;
     let customer = Customer::of(sources)?;

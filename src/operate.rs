@@ -49,6 +49,8 @@ pub(crate) enum OperateError {
     KeyConflict,
     #[error("the amount must be positive, and the balance may not exceed 2^63-1 minor units")]
     BalanceRange,
+    #[error("{0}; choose another one")]
+    Refused(StoreError),
     #[error("{0}; try again")]
     Store(StoreError),
     #[error("the system refused a runtime: {0}")]
@@ -62,6 +64,7 @@ impl From<StoreError> for OperateError {
             StoreError::Exists(what) => Self::Exists(what),
             StoreError::KeyConflict => Self::KeyConflict,
             StoreError::BalanceRange => Self::BalanceRange,
+            StoreError::Refused(_) => Self::Refused(error),
             other => Self::Store(other),
         }
     }

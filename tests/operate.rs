@@ -93,7 +93,9 @@ async fn a_credit_counts_once_for_its_key_and_within_two_seconds() {
     let (_carrier, gateway, workspace, place) = shop(100);
     let credit = format!("wallet credit --workspace {} --idempotency-key M-7", workspace.id);
     let first = run(&place, &format!("{credit} --amount-minor 5000")).done();
-    let again = run(&place, &format!("{credit} --amount-minor 5000")).done();
+    let mut again = run(&place, &format!("{credit} --amount-minor 5000")).done();
+    assert_eq!((&first["replayed"], &again["replayed"]), (&json!(false), &json!(true)));
+    again["replayed"] = json!(false);
     assert_eq!(first, again);
     assert_eq!(first["balance_after_minor"], 5_100);
     run(&place, &format!("{credit} --amount-minor 6000")).refused("--idempotency-key");
@@ -101,7 +103,7 @@ async fn a_credit_counts_once_for_its_key_and_within_two_seconds() {
     let ledger = gateway.get(&workspace, "/v1/wallet/ledger").await;
     assert_eq!(ledger["data"][0]["description"], "Top-up");
     let a_calls = format!("wallet credit --workspace {} --idempotency-key x:debit", workspace.id);
-    run(&place, &format!("{a_calls} --amount-minor 1")).refused(":debit");
+    run(&place, &format!("{a_calls} --amount-minor 1")).refused(":debit) is not allowed; choose");
     let without_key = format!("wallet credit --workspace {} --amount-minor 1", workspace.id);
     let keys = [run(&place, &without_key).done(), run(&place, &without_key).done()];
     assert_ne!(keys[0]["idempotency_key"], keys[1]["idempotency_key"], "two credits");

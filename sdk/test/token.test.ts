@@ -98,6 +98,17 @@ describe('the token address', () => {
     await expect(fetchToken('/t', signal)).rejects.toMatchObject({ code });
   });
 
+  test('handing through why the gateway refuses the account says that', async () => {
+    const error = { code: 'account.suspended', message: 'The workspace is suspended' };
+    const body = JSON.stringify({ error });
+    vi.stubGlobal('fetch', () => Promise.resolve(new Response(body, { status: 403 })));
+    await expect(fetchToken('/t', signal)).rejects.toMatchObject({
+      code: 'gateway.forbidden',
+      gatewayCode: 'account.suspended',
+      message: 'The workspace is suspended.',
+    });
+  });
+
   test('answering HTML is malformed, not answering is unavailable', async () => {
     vi.stubGlobal('fetch', () => Promise.resolve(new Response('<html>')));
     await expect(fetchToken('/t', signal)).rejects.toMatchObject({ code: 'token.malformed' });

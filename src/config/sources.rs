@@ -72,7 +72,7 @@ impl Sources {
         self.file.get_or_insert(ConfigFile { path: path.to_owned(), text });
     }
 
-    pub(super) fn bytes(&self, setting: &Setting) -> Option<&[u8]> {
+    pub(crate) fn bytes(&self, setting: &Setting) -> Option<&[u8]> {
         self.values.get(setting.name).map(Vec::as_slice)
     }
 

@@ -38,6 +38,15 @@ struct Ready {
     ready: SocketAddr,
 }
 
+/// What a log may hold of its line for a call: not whose call it was.
+#[derive(Deserialize)]
+struct Ended {
+    status: u16,
+    seconds: f64,
+    packets: u64,
+    lost: u64,
+}
+
 impl Carrier {
     /// Starts it beside this program, on a free port.
     pub(super) fn start() -> Result<Self, CarrierError> {
@@ -66,7 +75,9 @@ impl Carrier {
         // Its call lines are read so that it never waits for a full pipe.
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
-                tracing::debug!("carrier: {line}");
+                if let Ok(Ended { status, seconds, packets, lost }) = serde_json::from_str(&line) {
+                    tracing::debug!(status, seconds, packets, lost, "the carrier's call ended");
+                }
             }
         });
         Ok(Self { child, address: ready })

@@ -17,6 +17,8 @@ struct Shown {
     amount_minor: i64,
     balance_after_minor: i64,
     idempotency_key: String,
+    /// The key was there before, with this amount: nothing was changed.
+    replayed: bool,
 }
 
 pub(crate) fn credit(sources: &Sources, credit: CreditWallet) -> ExitCode {
@@ -30,6 +32,7 @@ pub(crate) fn credit(sources: &Sources, credit: CreditWallet) -> ExitCode {
             amount_minor: amount.get(),
             balance_after_minor: done.balance_after.get(),
             idempotency_key: key,
+            replayed: done.existed,
         })
     })
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { rm } from 'node:fs/promises';
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { promisify } from 'node:util';
 import { hearsSound, launch } from './lib/chromium.mjs';
@@ -34,8 +35,8 @@ afterEach(async () => {
   await rm(home, { recursive: true, force: true });
 });
 
-function start() {
-  const demo = new Program(gatewayBinary(), ['demo'], { env, cwd: home });
+function start(more = {}) {
+  const demo = new Program(gatewayBinary(), ['demo'], { env: { ...env, ...more }, cwd: home });
   demos.push(demo);
   return demo;
 }
@@ -106,6 +107,16 @@ test('a demo beside a running one fails and leaves that one’s key alone', asyn
   assert.equal(page.status, 200);
 });
 
+test('a signing key that is too short is told by the name of its file, and nothing is made', async () => {
+  await mkdir(join(home, 'data'));
+  await writeFile(join(home, 'data', 'signing.key'), 'short');
+  const demo = start();
+  await until('the end of the demo', () => !demo.running);
+  assert.equal(await demo.stop(), 1);
+  assert.match(demo.tail(), /data\/signing\.key holds 5 bytes/);
+  assert.deepEqual(await readdir(join(home, 'data')), ['signing.key']);
+});
+
 test('a demo after another one has a key of its own, and the former is revoked', async () => {
   const first = start();
   const former = await ready(first);
@@ -121,7 +132,7 @@ test('a demo after another one has a key of its own, and the former is revoked',
 });
 
 test('a demo after another one has its call, on the page too, and what is left of its balance', async () => {
-  const first = start();
+  const first = start({ SAUTIKIT_LOG: 'debug' });
   const former = await ready(first);
   const phone = await talking();
   await phone.hangup();
@@ -130,6 +141,9 @@ test('a demo after another one has its call, on the page too, and what is left o
   const before = await charged(former);
   await phone.page.close();
   assert.equal(await first.stop(), 0);
+  const log = first.stderr.join('\n');
+  assert.match(log, /carrier's call ended/);
+  assert.doesNotMatch(log, /2547\d{8}|sk_live_|eyJ/, 'a number, key or token is in the log');
 
   assert.deepEqual(await charged(await ready(start())), before);
   const again = await openPhone(browser, `http://${env.SAUTIKIT_HTTP_ADDR}`);

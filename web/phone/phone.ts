@@ -182,6 +182,10 @@ export class Phone {
       this.#tick(call);
       // Seconds are billed rounded up: what stands here is what the bill says.
       this.#clock.textContent = clock(Math.ceil(ended.duration));
+      if (ended.cause === 'connection_lost') {
+        // Billed is what the gateway last heard, which the list of calls tells.
+        this.#cost.textContent = '';
+      }
     } else {
       this.#meter.hidden = true;
     }

@@ -1,4 +1,5 @@
 import { SautikitError } from '../error.js';
+import { errorOfGatewayCode } from '../gateway/codes.js';
 import type { TokenAnswer } from './token.js';
 
 /** Asks the page's own server for a token. */
@@ -14,6 +15,9 @@ export async function fetchToken(url: string | URL, signal: AbortSignal): Promis
   } catch (cause) {
     throw new SautikitError('token.unavailable', { cause });
   }
+  if (!answer.ok) {
+    await throwTheGateways(answer);
+  }
   if (answer.status === 401 || answer.status === 403) {
     throw new SautikitError('token.refused', {
       message: `Your server refused a call token (${answer.status}). Sign in again.`,
@@ -28,5 +32,16 @@ export async function fetchToken(url: string | URL, signal: AbortSignal): Promis
     return (await answer.json()) as TokenAnswer;
   } catch (cause) {
     throw new SautikitError('token.malformed', { cause });
+  }
+}
+
+/** A server that hands the gateway's refusal through (`{"error":{"code","message"}}`) says more than its status. */
+async function throwTheGateways(answer: Response): Promise<void> {
+  const body = (await answer.json().catch(() => undefined)) as
+    { error?: { code?: unknown; message?: unknown } } | null | undefined;
+  const { code, message } = body?.error ?? {};
+  // A fault of the server's own key is nothing that this page's user could read from.
+  if (typeof code === 'string' && typeof message === 'string' && code.startsWith('account.')) {
+    throw errorOfGatewayCode(code, 'token.refused', { message: `${message}.` });
   }
 }
