@@ -105,9 +105,10 @@ fn live(sources: &Sources, carrier: Carrier, customer: Customer) -> ExitCode {
         Err(problems) => return crate::refuse(&problems),
     };
     let mut extras = Demo { customer, carrier: carrier.address() };
+    let format = config.log.format;
     let ended: Result<(), ServeError> = run(config, &mut extras);
     drop(carrier);
-    finish(ended)
+    finish(ended, format)
 }
 
 /// What the demo adds to a gateway: the page, the customer's backend, and a word to the person.

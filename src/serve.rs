@@ -16,7 +16,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::capacity;
-use crate::config::{Config, MediaEngine, Sources};
+use crate::config::{Config, LogFormat, MediaEngine, Sources};
 use crate::drain;
 
 /// Threads of the runtime for database, HTTP and DNS; calls and media have their own.
@@ -89,20 +89,22 @@ impl Extras for Plain {
 /// The command.
 pub(crate) fn serve(flag: Option<PathBuf>) -> ExitCode {
     match Config::parse(&Sources::of_process(flag.as_deref())) {
-        Ok(config) => finish(run(config, &mut Plain { flag })),
+        Ok(config) => {
+            let format = config.log.format;
+            finish(run(config, &mut Plain { flag }), format)
+        }
         Err(problems) => crate::refuse(&problems),
     }
 }
 
-/// One line for the operator, and the exit code.
-pub(crate) fn finish(ended: Result<(), ServeError>) -> ExitCode {
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("sautikit-gateway: {error}");
-            ExitCode::FAILURE
-        }
+/// One line for the operator, or one of JSON for whoever reads the log, and the exit code.
+pub(crate) fn finish(ended: Result<(), ServeError>, format: LogFormat) -> ExitCode {
+    let Err(error) = ended else { return ExitCode::SUCCESS };
+    match format {
+        LogFormat::Text => eprintln!("sautikit-gateway: {error}"),
+        LogFormat::Json => tracing::error!("{error}"),
     }
+    ExitCode::FAILURE
 }
 
 /// Runs a gateway until SIGTERM or Ctrl-C.

@@ -55,6 +55,18 @@ fn a_missing_or_short_signing_key_stops_the_start_with_64_and_makes_nothing() {
 }
 
 #[test]
+fn a_start_that_stops_says_so_in_json_where_the_log_is_json() {
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = tcp.local_addr().unwrap().to_string();
+    let setup = Setup::new().env("SAUTIKIT_WS_ADDR", &address).env("SAUTIKIT_LOG_FORMAT", "json");
+    let (code, lines) = setup.refused_start();
+    let lines: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let last = lines.last().unwrap();
+    assert_eq!((code, &last["level"]), (1, &json!("ERROR")));
+    assert!(last["message"].as_str().unwrap().contains("SAUTIKIT_WS_ADDR"), "{last}");
+}
+
+#[test]
 fn a_taken_port_stops_the_start_with_one_line_that_names_the_setting() {
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
