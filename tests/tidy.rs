@@ -46,12 +46,13 @@ const ROOMS: [(&str, &str, &[&str]); 8] = [
 ];
 
 /// A crate, and the places whose source may name it.
-const NAMED_BY: [(&str, &[&str]); 24] = [
+const NAMED_BY: [(&str, &[&str]); 25] = [
     ("actix", &["actors/", "src/"]),
     ("aws_lc_rs", &["net/", "src/"]),
     ("axum", &["actors/", "src/demo", "src/serve", "src/web"]),
     ("clap", &["src/", "loadtest/"]),
     ("dashmap", &["actors/"]),
+    ("dimpl", &["media/src/dtls"]),
     ("hdrhistogram", &["loadtest/"]),
     ("httparse", &["net/"]),
     ("hyper", &["actors/src/http/actor/", "loadtest/", "tests/"]),

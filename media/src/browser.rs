@@ -17,6 +17,7 @@ use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
 
 use crate::MediaError;
 use crate::browser_sdp::Offer;
+use crate::dtls::crypto;
 use crate::g711::Law;
 use crate::rebase::Mapped;
 use crate::rtp::{self, Kind};
@@ -33,8 +34,8 @@ const AFTER_ERROR: Duration = Duration::from_millis(100);
 /// that the fingerprint is stable.
 pub(crate) fn warm_up(now: Instant) -> Option<DtlsCert> {
     static ONCE: std::sync::Once = std::sync::Once::new();
-    ONCE.call_once(|| str0m::crypto::from_feature_flags().install_process_default());
-    let cert = str0m::crypto::from_feature_flags().dtls_provider.generate_certificate()?;
+    ONCE.call_once(|| crypto().install_process_default());
+    let cert = crypto().dtls_provider.generate_certificate()?;
     drop(RtcConfig::new().set_dtls_cert(cert.clone()).build(now));
     Some(cert)
 }

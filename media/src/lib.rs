@@ -11,6 +11,7 @@ mod browser;
 mod browser_sdp;
 mod call;
 mod deadlines;
+mod dtls;
 mod engine;
 mod error;
 mod event;
