@@ -13,7 +13,7 @@ use common::gateway::{Gateway, Place, Setup, Workspace};
 use common::http::Ask;
 use common::ledger;
 use common::phone::{Call, Dial, Phone};
-use common::{OURS, THEIRS, until};
+use common::{OURS, THEIRS, passed, until};
 use serde_json::{Value, json};
 
 fn world(balance: i64, script: Script, setup: Setup) -> (Carrier, Gateway, Workspace) {
@@ -25,6 +25,30 @@ fn world(balance: i64, script: Script, setup: Setup) -> (Carrier, Gateway, Works
 
 fn number(index: usize) -> String {
     format!("+254722{index:06}")
+}
+
+#[tokio::test]
+async fn a_kill_after_the_callers_socket_was_lost_bills_to_its_last_byte() {
+    let carrier = Carrier::start(Script::Answer);
+    let setup = Setup::new().trunk("carrier", carrier.address(), &["+254"]);
+    let workspace = setup.place.workspace(10_000, &[OURS]);
+    let gateway = setup.start();
+    let mut phone = Phone::of(&gateway, &workspace).await;
+    let call = phone.talk(&number(1)).await;
+    let answered = Instant::now();
+    passed(answered, 2).await;
+    phone.lose();
+    let talked = answered.elapsed().as_secs() + 1;
+    // Signs of life are five seconds apart.
+    passed(answered, 12).await;
+    gateway.kill();
+
+    let gateway = setup.start();
+    let row = gateway.ended_call(&workspace, &call.id()).await;
+    assert_eq!(row["hangup_by"], json!("recovered"));
+    let seconds = row["duration_seconds"].as_u64().unwrap();
+    assert!(seconds <= talked, "{talked} s: {row}");
+    assert_eq!(row["cost_minor"], json!(5 * seconds));
 }
 
 #[tokio::test]

@@ -34,7 +34,8 @@ fn signs_of_life(node: &Node, now: Instant) -> Vec<Talked> {
     let mut batch = Vec::new();
     node.router.for_each_call(|id, call| {
         let Some(talking) = call.talking else { return };
-        let millis = now.saturating_duration_since(talking.since).as_millis();
+        let until = talking.until.map_or(now, |until| until.min(now));
+        let millis = until.saturating_duration_since(talking.since).as_millis();
         let paid = talking.paid_seconds.saturating_mul(1000);
         batch.push(Talked {
             call: id,

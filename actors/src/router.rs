@@ -31,12 +31,14 @@ pub(crate) struct LiveCall {
     pub(crate) talking: Option<TalkingSince>,
 }
 
-/// Since when a call talks, what is held for it and how many seconds that pays.
+/// Since when a call talks and until when, what is held for it and how many seconds that pays.
 #[derive(Clone, Copy)]
 pub(crate) struct TalkingSince {
     pub(crate) since: Instant,
     pub(crate) held: Minor,
     pub(crate) paid_seconds: u64,
+    /// The last byte of a caller whose socket is lost: it gives no later sign of life.
+    pub(crate) until: Option<Instant>,
 }
 
 /// An open session.

@@ -331,6 +331,12 @@ impl Call {
         }
     }
 
+    /// The last byte of a caller whose socket is lost. Unless its media are heard later, which is asked
+    /// at the end, it is billed no further.
+    pub fn lost_since(&self) -> Option<Instant> {
+        self.lost.map(|lost| lost.last_byte)
+    }
+
     /// The far side has been dialled and the caller has no final answer yet.
     pub fn is_setting_up(&self) -> bool {
         !matches!(self.state, State::Talking(_) | State::Closing | State::Over)

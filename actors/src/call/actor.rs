@@ -204,7 +204,8 @@ impl CallActor {
 
     fn talking(&self) {
         if let Some((since, held, paid_seconds)) = self.bridge.rules().talking() {
-            let talking = TalkingSince { since, held, paid_seconds };
+            let until = self.bridge.rules().lost_since();
+            let talking = TalkingSince { since, held, paid_seconds, until };
             self.node.router.talks(self.bridge.plan().id, Some(talking));
         }
     }

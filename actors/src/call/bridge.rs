@@ -257,6 +257,7 @@ impl Bridge {
             Input::MediaGone | Input::CallerLeft => self.rules.handle(now, Rule::CallerHungUp),
             Input::CallerLost { last_byte } => {
                 self.rules.handle(now, Rule::CallerLost { last_byte });
+                self.todo.push_back(Do::Talking);
             }
             Input::HangUp(by) => self.rules.handle(now, Rule::HangUp(by)),
         }
