@@ -87,6 +87,21 @@ pub(super) fn talked_line(sign: &Talked) -> String {
     format!("[\"{:x}\",{},{}]", sign.call.as_uuid().as_simple(), sign.talked_ms, sign.held)
 }
 
+/// The same with `true` as its last member where it is a call's end.
+pub(super) fn journal_line(sign: &Talked, is_end: bool) -> String {
+    let mut line = talked_line(sign);
+    if is_end {
+        line.truncate(line.len() - 1);
+        line.push_str(",true]");
+    }
+    line
+}
+
+/// Lines of the journal as the JSON array that [`sql::REPLAYED`] takes.
+pub(super) fn journal_json(lines: &[(Talked, bool)]) -> String {
+    array(lines, 69, |json, (sign, is_end)| json.write_str(&journal_line(sign, *is_end)))
+}
+
 /// Ids as the JSON array that [`sql::CLEAR`] takes.
 pub(super) fn ids_json(calls: &[CallId]) -> String {
     array(calls, 35, |json, call| write!(json, "\"{:x}\"", call.as_uuid().as_simple()))

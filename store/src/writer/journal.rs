@@ -1,9 +1,11 @@
 //! What a node writes down beside a database that takes no commits: how long each call has talked,
 //! so that a process that dies before the database is back has made no call free.
 //!
-//! A line is `["call in hex", milliseconds, held cents]`, as a sign of life has it. The next start
+//! A line is `["call in hex", milliseconds, held cents]`, as a sign of life has it, and `true` at its
+//! end where it is the call's: that one counts, whatever other lines say. The next start
 //! reads them before it looks for what the dead process left; each line may be read twice.
 
+use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
@@ -51,8 +53,9 @@ impl Journal {
     pub(super) async fn record(&mut self, ends: &[Talked], signs: &[Talked]) {
         let size = self.written + self.pending.len();
         let signs = if size < SIGNS_BYTES_MAX { signs } else { &[] };
-        for entry in ends.iter().chain(signs) {
-            self.pending.push_str(&batch::talked_line(entry));
+        let ends = ends.iter().map(|end| (end, true));
+        for (entry, is_end) in ends.chain(signs.iter().map(|sign| (sign, false))) {
+            self.pending.push_str(&batch::journal_line(entry, is_end));
             self.pending.push('\n');
         }
         if self.pending.is_empty() {
@@ -128,10 +131,10 @@ pub(crate) async fn replay(
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
         Err(error) => return Err(ReplayError::Io(error)),
     };
-    let entries: Vec<Talked> = text.lines().filter_map(read_line).collect();
+    let entries = what_counts(text.lines().filter_map(read_line));
     for part in entries.chunks(APPLIED_AT_ONCE) {
         sqlx::query(sql::REPLAYED)
-            .bind(batch::talked_json(part))
+            .bind(batch::journal_json(part))
             .execute(&mut *connection)
             .await
             .map_err(ReplayError::Database)?;
@@ -140,7 +143,55 @@ pub(crate) async fn replay(
     Ok(entries.len())
 }
 
-fn read_line(line: &str) -> Option<Talked> {
-    let (call, talked_ms, held): (uuid::Uuid, u64, i64) = serde_json::from_str(line).ok()?;
-    Some(Talked { call: CallId::from_uuid(call), talked_ms, held: Minor::new(held) })
+/// The shape of a line, with and without its last member.
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+enum Line {
+    End(uuid::Uuid, u64, i64, bool),
+    Sign(uuid::Uuid, u64, i64),
+}
+
+fn read_line(line: &str) -> Option<(Talked, bool)> {
+    let (call, talked_ms, held, is_end) = match serde_json::from_str(line).ok()? {
+        Line::End(call, talked_ms, held, is_end) => (call, talked_ms, held, is_end),
+        Line::Sign(call, talked_ms, held) => (call, talked_ms, held, false),
+    };
+    Some((Talked { call: CallId::from_uuid(call), talked_ms, held: Minor::new(held) }, is_end))
+}
+
+/// Of each call its end, or the last sign of its life, and the most that was held.
+fn what_counts(lines: impl Iterator<Item = (Talked, bool)>) -> Vec<(Talked, bool)> {
+    let mut calls: HashMap<CallId, (Talked, bool)> = HashMap::new();
+    for (line, is_end) in lines {
+        let (known, ended) = calls.entry(line.call).or_insert_with(|| (line.clone(), is_end));
+        known.held = known.held.max(line.held);
+        if is_end && !*ended {
+            (known.talked_ms, *ended) = (line.talked_ms, true);
+        } else if !*ended {
+            known.talked_ms = known.talked_ms.max(line.talked_ms);
+        }
+    }
+    calls.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_counts_whatever_signs_of_life_say_and_in_any_order() {
+        let call = "01a20f8d0d8870178fc65cec8babf2b2";
+        let sign = |ms| format!("[\"{call}\",{ms},600]");
+        let end = format!("[\"{call}\",1000,5,true]");
+        for lines in
+            [vec![sign(10_000), end.clone(), end.clone()], vec![end, sign(10_000), sign(15_000)]]
+        {
+            let found = what_counts(lines.iter().filter_map(|line| read_line(line)));
+            let [(talked, is_end)] = found.as_slice() else { panic!("{found:?}") };
+            assert_eq!((talked.talked_ms, talked.held.get(), *is_end), (1_000, 600, true));
+        }
+        let live = what_counts([sign(5_000), sign(10_000)].iter().filter_map(|it| read_line(it)));
+        assert_eq!((live[0].0.talked_ms, live[0].1), (10_000, false));
+        assert!(read_line("[\"0123").is_none());
+    }
 }

@@ -52,12 +52,15 @@ pub(super) const TALKED: &str = "UPDATE holds SET \
            value ->> 2 AS held_minor FROM json_each(?1)) AS sign \
      WHERE holds.call_id = sign.call_id";
 
-/// What a dead process had written down beside the database: the same, of any age and order.
+/// What a dead process had written down beside the database, one line a call. An end is what the call
+/// is billed by, though it was known to live longer: silence ends a call at its last packet.
 pub(super) const REPLAYED: &str = "UPDATE holds SET \
-     talked_ms = max(holds.talked_ms, sign.talked_ms), \
+     talked_ms = CASE WHEN sign.is_end THEN sign.talked_ms \
+                      ELSE max(holds.talked_ms, sign.talked_ms) END, \
      amount_minor = max(holds.amount_minor, sign.held_minor) \
-     FROM (SELECT unhex(value ->> 0) AS call_id, max(value ->> 1) AS talked_ms, \
-           max(value ->> 2) AS held_minor FROM json_each(?1) GROUP BY 1) AS sign \
+     FROM (SELECT unhex(value ->> 0) AS call_id, value ->> 1 AS talked_ms, \
+           value ->> 2 AS held_minor, coalesce(value ->> 3, 0) AS is_end \
+           FROM json_each(?1)) AS sign \
      WHERE holds.call_id = sign.call_id";
 
 /// Clears away what ended calls left: a JSON array of their ids in hex.

@@ -162,6 +162,9 @@ async fn a_process_that_dies_during_an_outage_leaves_no_call_free() {
     for call in [&over, &live] {
         now(&writer, answer(call)).await.unwrap();
     }
+    // It was known to live longer than it is billed for: it fell silent.
+    let longer = Talked { call: over.id, talked_ms: 50_000, held: Minor::new(500) };
+    now(&writer, Write::Talked(vec![longer])).await.unwrap();
     let mut raw = place.lock().await;
     let close = close(&ended(over.clone(), 45));
     let billed = |write: &Write| match write {
