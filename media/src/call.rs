@@ -185,13 +185,18 @@ impl Call {
         }
     }
 
-    /// A datagram on the worker's browser port that is this call's.
-    pub(crate) fn handle_browser(&mut self, now: Instant, source: SocketAddr, datagram: &[u8]) {
+    /// A datagram on the worker's browser port that is this call's: from an address that has proved the
+    /// ICE password, but for a check, which may be the first from there, or forged.
+    pub(crate) fn handle_browser(
+        &mut self,
+        now: Instant,
+        (source, proven): (SocketAddr, bool),
+        datagram: &[u8],
+    ) {
         let Some(browser) = self.browser.as_mut().filter(|_| !self.gone) else { return };
-        // The owner hands over only addresses that proved the ICE password.
         match rtp::kind(datagram) {
             Kind::Rtcp if self.connected => self.silence.heard(Side::Browser, now),
-            Kind::Stun => self.silence.browser_checked(now),
+            Kind::Stun if proven => self.silence.browser_checked(now),
             _ => {}
         }
         browser.receive(now, source, datagram);

@@ -78,12 +78,15 @@ impl Silence {
     pub(crate) fn check(&mut self, now: Instant) -> Option<MediaEvent> {
         let since = self.since?;
         let (_, who) = self.verdict().filter(|(at, _)| *at <= now)?;
+        let (browser, trunk) = (self.browser.quiet_since(since), self.trunk.quiet_since(since));
         let last_packet = match who {
-            Silent::One(Side::Trunk) => self.trunk.quiet_since(since),
-            // A browser that sends nothing may hear all the same.
-            Silent::One(Side::Browser) | Silent::Both => {
-                self.browser.quiet_since(since).max(self.trunk.quiet_since(since))
+            Silent::One(Side::Trunk) => trunk,
+            // A held call goes on as long as its browser is there.
+            Silent::One(Side::Browser) if self.browser.held => {
+                browser.max(trunk).max(self.browser.here_since(since))
             }
+            // A browser that sends nothing may hear all the same.
+            Silent::One(Side::Browser) | Silent::Both => browser.max(trunk),
         };
         // The owner ends the call; telling it again would say nothing new.
         self.limits = Limits { both: Duration::ZERO, one: Duration::ZERO };
@@ -95,8 +98,7 @@ impl Silence {
         let since = self.since?;
         let quiet = |leg: &Leg| (!leg.held).then(|| leg.quiet_since(since));
         let (browser, trunk) = (quiet(&self.browser), quiet(&self.trunk));
-        let here = self.browser.checked.map_or(since, |checked| checked.max(since));
-        let gone = self.browser.quiet_since(since).max(here);
+        let gone = self.browser.quiet_since(since).max(self.browser.here_since(since));
         let Limits { both, one } = self.limits;
         let one_at = |from: Option<Instant>, side| {
             from.filter(|_| !one.is_zero()).map(|from| (from + one, Silent::One(side)))
@@ -120,6 +122,11 @@ impl Silence {
 }
 
 impl Leg {
+    /// The last check of its path.
+    fn here_since(&self, since: Instant) -> Instant {
+        self.checked.map_or(since, |checked| checked.max(since))
+    }
+
     fn quiet_since(&self, since: Instant) -> Instant {
         let heard = self.heard.map_or(since, |heard| heard.max(since));
         self.resumed.map_or(heard, |resumed| heard.max(resumed))
@@ -234,6 +241,22 @@ mod tests {
         }
         // It may have listened to the end, and pays for it.
         assert_eq!(watch.check(259), Some((Silent::One(Side::Browser), 258)));
+    }
+
+    #[test]
+    fn a_call_that_both_hold_is_billed_to_the_browsers_last_check() {
+        let mut watch = Watch::new();
+        watch.silence.begin(watch.at(0));
+        for side in [Side::Browser, Side::Trunk] {
+            watch.silence.heard(side, watch.at(4));
+            watch.silence.set_held(side, true, watch.at(5));
+        }
+        for second in 6..600 {
+            watch.silence.browser_checked(watch.at(second));
+            assert_eq!(watch.check(second), None);
+        }
+        assert_eq!(watch.check(658), None);
+        assert_eq!(watch.check(659), Some((Silent::One(Side::Browser), 599)));
     }
 
     #[test]

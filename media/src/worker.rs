@@ -242,8 +242,9 @@ impl Worker {
                     self.tally.read(Side::Browser);
                     match self.front.find(source, datagram) {
                         Some(index) => {
+                            let proven = self.front.by_address.get(&source) == Some(&index);
                             self.step(index, |slot, now| {
-                                slot.call.handle_browser(now, source, datagram);
+                                slot.call.handle_browser(now, (source, proven), datagram);
                             });
                         }
                         None => self.tally.unmatched(),

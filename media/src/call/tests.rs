@@ -150,7 +150,7 @@ impl Wire {
             if let Some(output) = self.call.poll_output(self.now) {
                 self.deliver(output);
             } else if let Some(bytes) = to_call.pop_front() {
-                self.call.handle_browser(self.now, self.peer_addr, &bytes);
+                self.call.handle_browser(self.now, (self.peer_addr, true), &bytes);
             } else {
                 return;
             }
@@ -532,7 +532,7 @@ fn garbage_from_either_side_changes_nothing() {
         {
             *byte = first;
         }
-        wire.call.handle_browser(wire.now, wire.peer_addr, &bytes);
+        wire.call.handle_browser(wire.now, (wire.peer_addr, true), &bytes);
         wire.pump();
     }
     let before = wire.peer.stats().packets_received;
