@@ -43,6 +43,8 @@ pub(crate) struct Call {
     silence: Silence,
     connected: bool,
     gone: bool,
+    /// Goodbye is the last word to the trunk.
+    closed: bool,
     events: VecDeque<MediaEvent>,
     to_trunk_rtcp: Option<(SocketAddr, Vec<u8>)>,
 }
@@ -84,6 +86,7 @@ impl Call {
             silence,
             connected: false,
             gone: false,
+            closed: false,
             events: VecDeque::new(),
             to_trunk_rtcp: None,
         };
@@ -155,7 +158,7 @@ impl Call {
         if let Some(browser) = self.browser.as_mut().filter(|_| !self.gone) {
             browser.close(now);
         }
-        self.gone = true;
+        (self.gone, self.closed) = (true, true);
         self.to_trunk_rtcp = self.trunk.goodbye();
     }
 
@@ -247,7 +250,9 @@ impl Call {
         {
             browser.advance(now);
         }
-        if let Some(report) = self.trunk.report(now, &self.to_trunk) {
+        if !self.closed
+            && let Some(report) = self.trunk.report(now, &self.to_trunk)
+        {
             self.to_trunk_rtcp = Some(report);
         }
         if let Some(event) = self.silence.check(now) {
@@ -257,7 +262,8 @@ impl Call {
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let browser = self.browser.as_ref().map(|browser| browser.deadline());
-        [browser, self.trunk.next_report(), self.silence.deadline()].into_iter().flatten().min()
+        let report = self.trunk.next_report().filter(|_| !self.closed);
+        [browser, report, self.silence.deadline()].into_iter().flatten().min()
     }
 
     pub(crate) fn poll_output(&mut self, now: Instant) -> Option<Output> {
