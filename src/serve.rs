@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
 use sautikit_actors::{Addresses, Base, Gateway, Listeners, Rules, Settings, StartError, Trunk};
+use sautikit_core::time::UnixMicros;
 use sautikit_media::{Engine, EngineKind};
 use sautikit_net::keys::{KeyError, Keys, SigningKey};
 use sautikit_net::listen::BindError;
@@ -102,9 +104,19 @@ pub(crate) fn finish(ended: Result<(), ServeError>, format: LogFormat) -> ExitCo
     let Err(error) = ended else { return ExitCode::SUCCESS };
     match format {
         LogFormat::Text => eprintln!("sautikit-gateway: {error}"),
-        LogFormat::Json => tracing::error!("{error}"),
+        LogFormat::Json => eprintln!("{}", fatal_line(&error)),
     }
     ExitCode::FAILURE
+}
+
+/// As a line of the log, whatever the log's filter lets through.
+fn fatal_line(error: &ServeError) -> serde_json::Value {
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now = UnixMicros(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX));
+    serde_json::json!({
+        "timestamp": now.to_rfc3339(), "level": "ERROR", "message": error.to_string(),
+        "target": "sautikit_gateway::serve",
+    })
 }
 
 /// Runs a gateway until SIGTERM or Ctrl-C.

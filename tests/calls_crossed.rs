@@ -127,6 +127,29 @@ async fn a_call_that_is_over_gives_its_place_back_however_it_ended() {
 }
 
 #[tokio::test]
+async fn a_forged_answer_under_the_tag_of_a_live_call_takes_nothing_from_it() {
+    let (carrier, gateway, workspace) = world(Script::Answer, Setup::new());
+    let mut phone = Phone::of(&gateway, &workspace).await;
+    let call = phone.talk(THEIRS).await;
+    let invite = carrier.invite_to(THEIRS).await;
+    carrier.request("ACK", invite.call_id()).await;
+    let forged = format!(
+        "SIP/2.0 200 OK\r\nVia: {}\r\nFrom: {}\r\nTo: {};tag=forged\r\nCall-ID: another\r\n\
+         CSeq: 1 INVITE\r\nContact: <sip:x@127.0.0.1:9>\r\nContent-Length: 0\r\n\r\n",
+        invite.must("via"),
+        invite.must("from"),
+        invite.must("to"),
+    );
+    carrier.send(forged.as_bytes(), gateway.sip);
+    carrier.bye(invite.call_id());
+    let answer = carrier.answer_to("BYE", invite.call_id()).await;
+    assert_eq!(answer.status(), Some(200), "{answer}");
+    phone.hung_up(&call).await;
+    assert_eq!(carrier.count("BYE", "another") + carrier.count("ACK", "another"), 0);
+    gateway.ended_call(&workspace, &call.id()).await;
+}
+
+#[tokio::test]
 async fn a_lost_socket_keeps_its_call_until_the_carrier_ends_it() {
     let (carrier, gateway, workspace) = world(Script::Answer, Setup::new());
     let (mut lost, mut reloaded) =

@@ -107,14 +107,14 @@ async fn over_the_bound_the_connection_that_has_rested_longest_makes_room() {
     let refused =
         async || gateway.metric("sautikit_tcp_accept_errors_total", "reason=\"limit\"").await;
     assert_eq!(refused().await, 0.0);
-    // The oldest of all has a request.
-    let head = format!("authorization: Bearer {}\r\ncontent-length: 2\r\n\r\n", workspace.key);
-    let head = format!("POST /v1/sip/token HTTP/1.1\r\nhost: gateway\r\n{head}");
-    let mut asking = connect(gateway.http, head.as_bytes()).await;
     let mut kept = Vec::new();
     for _ in 1..HTTP_CONNECTIONS_MAX {
         kept.push(connect(gateway.http, HALF_A_HEAD).await);
     }
+    // The last one has a request whose body is still to come.
+    let head = format!("authorization: Bearer {}\r\ncontent-length: 2\r\n\r\n", workspace.key);
+    let head = format!("POST /v1/sip/token HTTP/1.1\r\nhost: gateway\r\n{head}");
+    let mut asking = connect(gateway.http, head.as_bytes()).await;
     let newest = connect(gateway.http, BODY_TO_COME).await;
     assert!(until_closed(newest).await.0.starts_with("HTTP/1.1 401"), "it is served");
     let (heard, took) = until_closed(kept.swap_remove(0)).await;
@@ -129,6 +129,19 @@ async fn over_the_bound_the_connection_that_has_rested_longest_makes_room() {
     let mut status = [0; 12];
     asking.read_exact(&mut status).await.unwrap();
     assert_eq!(&status, b"HTTP/1.1 200");
+}
+
+#[tokio::test]
+async fn over_the_bound_bodies_that_do_not_come_make_room_too() {
+    let (workspace, gateway) = gateway_with_workspace();
+    let head = format!("authorization: Bearer {}\r\ncontent-length: 2\r\n\r\n", workspace.key);
+    let head = format!("POST /v1/sip/token HTTP/1.1\r\nhost: gateway\r\n{head}");
+    let mut kept = Vec::new();
+    for _ in 0..HTTP_CONNECTIONS_MAX {
+        kept.push(connect(gateway.http, head.as_bytes()).await);
+    }
+    let newest = connect(gateway.http, BODY_TO_COME).await;
+    assert!(until_closed(newest).await.0.starts_with("HTTP/1.1 401"), "it is served");
 }
 
 #[tokio::test]

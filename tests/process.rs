@@ -58,12 +58,16 @@ fn a_missing_or_short_signing_key_stops_the_start_with_64_and_makes_nothing() {
 fn a_start_that_stops_says_so_in_json_where_the_log_is_json() {
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = tcp.local_addr().unwrap().to_string();
-    let setup = Setup::new().env("SAUTIKIT_WS_ADDR", &address).env("SAUTIKIT_LOG_FORMAT", "json");
-    let (code, lines) = setup.refused_start();
-    let lines: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let last = lines.last().unwrap();
-    assert_eq!((code, &last["level"]), (1, &json!("ERROR")));
-    assert!(last["message"].as_str().unwrap().contains("SAUTIKIT_WS_ADDR"), "{last}");
+    for filter in ["info", "off"] {
+        let setup = Setup::new().env("SAUTIKIT_WS_ADDR", &address).env("SAUTIKIT_LOG", filter);
+        let (code, lines) = setup.env("SAUTIKIT_LOG_FORMAT", "json").refused_start();
+        let lines: Vec<Value> =
+            lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let last = lines.last().unwrap();
+        assert_eq!((code, &last["level"]), (1, &json!("ERROR")));
+        assert!(last["message"].as_str().unwrap().contains("SAUTIKIT_WS_ADDR"), "{last}");
+        assert!(last["timestamp"].as_str().unwrap().ends_with('Z'), "{last}");
+    }
 }
 
 #[test]

@@ -60,6 +60,11 @@ pub(crate) struct Router {
 }
 
 impl Router {
+    /// Whether a leg has this tag, whatever its Call-ID.
+    pub(crate) fn has_leg(&self, tag: &str) -> bool {
+        self.legs.contains_key(tag)
+    }
+
     pub(crate) fn add_leg(&self, tag: Arc<str>, leg: TrunkLeg) {
         self.legs.insert(tag, leg);
     }

@@ -211,21 +211,37 @@ async fn say_bye(node: Arc<Node>, dialog: RecoveryDialog, trunk: Arc<Trunk>) {
     let RecoveryDialog { local_tag, call_id, transport, .. } = &dialog;
     let config = leg_config(&node, local_tag, call_id, *transport);
     let leg = Leg::resume_bye(config, &dialog, CSEQ_STEP, None, Instant::now());
-    see_off(node, leg, (local_tag, call_id), trunk).await;
+    see_off(node, leg, (local_tag, call_id), trunk, Way::OfDialog).await;
 }
 
 /// Hangs up an answer to an INVITE that the last process sent: it rang while that one died.
 pub(crate) async fn hang_up_stray(node: Arc<Node>, answer: Message, trunk: Arc<Trunk>) {
-    let Some(tag) = answer.from_tag() else { return };
+    // Under the tag of a live leg but another Call-ID it is forged, or answered by a mad carrier.
+    let Some(tag) = answer.from_tag().filter(|tag| !node.router.has_leg(tag)) else { return };
     let config = leg_config(&node, tag, answer.call_id(), Transport::Udp);
     if let Some(leg) = Leg::end_stray(config, &answer, CSEQ_STEP, Instant::now()) {
         tracing::warn!(trunk = %trunk.name, "an answer to a call that nobody here knows was hung up");
-        see_off(node, leg, (tag, answer.call_id()), trunk).await;
+        // Where its Contact points is anybody's word: only the carrier itself is sent anything.
+        see_off(node, leg, (tag, answer.call_id()), trunk, Way::ToTrunk).await;
     }
 }
 
+/// Where a leg of a call that is gone sends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Where the dialog says: a call of ours made it.
+    OfDialog,
+    ToTrunk,
+}
+
 /// Sends the BYE until it is answered or given up (timer F).
-async fn see_off(node: Arc<Node>, mut leg: Leg, (tag, call_id): (&str, &str), trunk: Arc<Trunk>) {
+async fn see_off(
+    node: Arc<Node>,
+    mut leg: Leg,
+    (tag, call_id): (&str, &str),
+    trunk: Arc<Trunk>,
+    way: Way,
+) {
     let (queue, mut inbox) = super::queue::call_queue();
     let call_id = call_id.into();
     let route = crate::router::TrunkLeg { call_id, candidate: 0, trunk: Arc::clone(&trunk), queue };
@@ -234,6 +250,7 @@ async fn see_off(node: Arc<Node>, mut leg: Leg, (tag, call_id): (&str, &str), tr
         while let Some(output) = leg.poll_output() {
             if let Output::Send { bytes, hop } = output {
                 let address = match hop {
+                    _ if way == Way::ToTrunk => trunk.address,
                     Hop::Flow => trunk.address,
                     Hop::Addr(address) => address,
                     Hop::Uri { host, port, .. } => {

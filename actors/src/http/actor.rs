@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::{admin_routes, routes};
 use crate::node::Node;
+pub(super) use server::Rest;
 use server::Server;
 
 pub(crate) struct HttpActor {

@@ -7,9 +7,10 @@ use axum::http::StatusCode;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
+use super::actor::Rest;
 use super::error::ApiError;
 
-/// For all of it: a connection with a request is never closed to make room for another.
+/// For all of it.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The body as it came, within the limit.
@@ -19,8 +20,13 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
+        let rest = request.extensions().get::<Rest>().cloned();
         let read = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, state));
-        let Ok(read) = read.await else {
+        let read = match rest {
+            Some(rest) => rest.during(read).await,
+            None => read.await,
+        };
+        let Ok(read) = read else {
             return Err(ApiError::new(
                 StatusCode::REQUEST_TIMEOUT,
                 "request.timeout",

@@ -163,7 +163,7 @@ fn read_line(line: &str) -> Option<(Talked, bool)> {
 fn what_counts(lines: impl Iterator<Item = (Talked, bool)>) -> Vec<(Talked, bool)> {
     let mut calls: HashMap<CallId, (Talked, bool)> = HashMap::new();
     for (line, is_end) in lines {
-        let (known, ended) = calls.entry(line.call).or_insert_with(|| (line.clone(), is_end));
+        let (known, ended) = calls.entry(line.call).or_insert_with(|| (line, is_end));
         known.held = known.held.max(line.held);
         if is_end && !*ended {
             (known.talked_ms, *ended) = (line.talked_ms, true);

@@ -74,9 +74,9 @@ impl Server {
     }
 }
 
-/// Since when a connection has no request; `None` while it has one.
+/// Since when a connection waits for its client; `None` while its client waits.
 #[derive(Clone)]
-struct Rest(Arc<Mutex<Option<Instant>>>);
+pub(in crate::http) struct Rest(Arc<Mutex<Option<Instant>>>);
 
 impl Default for Rest {
     fn default() -> Self {
@@ -91,6 +91,14 @@ impl Rest {
 
     fn set(&self, since: Option<Instant>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    }
+
+    /// What the client has still to send, and what comes of it.
+    pub(in crate::http) async fn during<T>(&self, arrival: impl Future<Output = T>) -> T {
+        self.set(Some(Instant::now()));
+        let arrived = arrival.await;
+        self.set(None);
+        arrived
     }
 }
 
@@ -146,8 +154,9 @@ async fn serve(stream: TcpStream, router: Router, rest: Rest, mut stopped: watch
     let mut builder = Builder::new(TokioExecutor::new()).http1_only();
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     let router = TowerToHyperService::new(router);
-    let service = service_fn(move |request| {
+    let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         rest.set(None);
+        request.extensions_mut().insert(rest.clone());
         let (answered, rest) = (router.call(request), rest.clone());
         async move {
             let answer = answered.await;
