@@ -46,6 +46,7 @@ enum DemoError {
 pub(crate) fn demo(mut sources: Sources) -> ExitCode {
     match prepare(&mut sources) {
         Ok((carrier, customer)) => live(&sources, carrier, customer),
+        // Its log has no format before its configuration is read.
         Err(error) => {
             eprintln!("sautikit-gateway demo: {error}");
             ExitCode::FAILURE

@@ -1,7 +1,7 @@
 //! Opening the database: the one place that knows where it is and who may use it how.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -215,6 +215,11 @@ impl Place {
         let file = real_name(options.get_filename());
         if file.is_dir() {
             return Err(unusable("it names a directory"));
+        }
+        if file.metadata().is_ok_and(|file| file.nlink() > 1) {
+            return Err(unusable(
+                "its file has a second name (a hard link), and each would have a write-ahead log of its own; remove one",
+            ));
         }
         if !url.contains("mode=rwc") && !file.exists() {
             return Err(unusable("there is no such file; mode=rwc makes one"));

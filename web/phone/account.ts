@@ -11,7 +11,9 @@ interface Wallet {
   currency: string;
 }
 
-interface CallRow {
+/** A call as the gateway's records have it. */
+export interface CallRow {
+  id: string;
   direction: string;
   local_e164: string | null;
   remote_e164: string | null;
@@ -34,9 +36,10 @@ export class Account {
   readonly #list = element('call-list');
   readonly #none = element('no-calls');
 
-  /** Fetches both anew; what cannot be had keeps its last look. */
-  async refresh(): Promise<void> {
-    await Promise.all([this.#refreshWallet(), this.#refreshCalls()]);
+  /** Fetches both anew, and gives the last calls; what cannot be had keeps its last look. */
+  async refresh(): Promise<CallRow[]> {
+    const [calls] = await Promise.all([this.#refreshCalls(), this.#refreshWallet()]);
+    return calls;
   }
 
   async #refreshWallet(): Promise<void> {
@@ -52,13 +55,14 @@ export class Account {
     }
   }
 
-  async #refreshCalls(): Promise<void> {
+  async #refreshCalls(): Promise<CallRow[]> {
     const page = await ask<{ data: CallRow[] }>(`/api/calls?limit=${LIST_LENGTH}`);
     if (page) {
       this.#list.replaceChildren(...page.data.slice(0, LIST_LENGTH).map(row));
       this.#none.hidden = page.data.length > 0;
       this.#calls.hidden = false;
     }
+    return page?.data ?? [];
   }
 }
 

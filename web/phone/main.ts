@@ -12,7 +12,11 @@ const client = new SautikitClient({ tokenUrl: '/api/sip-token' });
 const phone = new Phone(client, {
   moneyMoved: () => {
     for (const delay of BILL_AFTER_MS) {
-      setTimeout(() => void account.refresh(), delay);
+      setTimeout(() => {
+        void account.refresh().then((calls) => {
+          phone.billed(calls);
+        });
+      }, delay);
     }
   },
 });

@@ -1,5 +1,6 @@
 import type { Call, EndedEvent, SautikitClient } from '@sautikit/browser';
 import { element, say } from './element.js';
+import type { CallRow } from './account.js';
 import { clock, money } from './format.js';
 import { balanceLowWords, callWords, endWords } from './words.js';
 
@@ -28,6 +29,10 @@ export class Phone {
   readonly #muteButton = element('mute', HTMLButtonElement);
   readonly #unblock = element('unblock', HTMLButtonElement);
   #call: Call | undefined;
+  /** The last call that is over, by the gateway's id. */
+  #over: string | undefined;
+  /** What is told as a problem is the line's, which may come back. */
+  #lineProblem = false;
   /** Until this second of the call its warning is true. */
   #warnedUntil = Infinity;
   #ticker: ReturnType<typeof setInterval> | undefined;
@@ -78,16 +83,20 @@ export class Phone {
     }
   }
 
-  /** Says what is wrong, outside of a call. */
+  /** Says what is wrong with the line, outside of a call. */
   complain(error: unknown): void {
     if (!this.#call) {
       this.#complain(error);
+      this.#lineProblem = true;
     }
   }
 
-  /** The trouble is over. */
+  /** The line is back. Why a call ended stays. */
   settle(): void {
-    say(this.#problem, '');
+    if (this.#lineProblem) {
+      say(this.#problem, '');
+      this.#lineProblem = false;
+    }
   }
 
   async #dial(): Promise<void> {
@@ -175,15 +184,16 @@ export class Phone {
     this.#muteButton.setAttribute('aria-pressed', 'false');
     this.#muteButton.textContent = 'Mute';
     this.#unblock.hidden = true;
+    this.#over = call.gatewayCallId;
     const focused = document.activeElement === this.#hangupButton;
     this.#show(call, false);
     say(this.#status, endWords(ended));
     if (ended.duration > 0) {
       this.#tick(call);
-      // Seconds are billed rounded up: what stands here is what the bill says.
+      // Seconds are billed rounded up, by the gateway's clock: until its bill is here.
       this.#clock.textContent = clock(Math.ceil(ended.duration));
       if (ended.cause === 'connection_lost') {
-        // Billed is what the gateway last heard, which the list of calls tells.
+        // Billed is what the gateway last heard.
         this.#cost.textContent = '';
       }
     } else {
@@ -198,7 +208,17 @@ export class Phone {
     this.#handlers.moneyMoved();
   }
 
+  /** The bill of the call that is over, where it is among these. */
+  billed(calls: readonly CallRow[]): void {
+    const bill = calls.find(({ id }) => id === this.#over);
+    if (bill?.duration_seconds && this.#call === undefined && !this.#meter.hidden) {
+      this.#clock.textContent = clock(bill.duration_seconds);
+      this.#cost.textContent = money(bill.cost_minor ?? 0, bill.cost_currency ?? 'KES');
+    }
+  }
+
   #complain(error: unknown): void {
+    this.#lineProblem = false;
     say(this.#problem, error instanceof Error ? error.message : String(error));
   }
 }

@@ -35,6 +35,14 @@ async fn a_second_server_is_refused_by_another_name_of_the_file_too() {
     let server = open(&url, Role::Serve).await.unwrap();
     let error = open(&place.url(), Role::Serve).await.unwrap_err();
     assert!(is_one_line(&error).contains("already serves"), "{error}");
+    let second = place.file().with_file_name("second.db");
+    std::fs::hard_link(place.file(), &second).unwrap();
+    let second_url = format!("sqlite://{}?mode=rwc", second.display());
+    for url in [&second_url, &place.url()] {
+        let error = open(url, Role::Serve).await.unwrap_err();
+        assert!(is_one_line(&error).contains("hard link"), "{error}");
+    }
+    std::fs::remove_file(second).unwrap();
     drop(server);
     let server = place.serve().await;
     let error = open(&url, Role::Serve).await.unwrap_err();
