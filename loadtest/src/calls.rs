@@ -25,6 +25,7 @@ mod settings;
 mod soak;
 mod stop;
 mod tally;
+mod tariff;
 mod tokens;
 mod view;
 mod watch;

@@ -20,14 +20,21 @@ use std::fmt;
 use std::time::Duration;
 
 use sautikit_core::money::Minor;
-use sautikit_core::rate::{Rate, seconds_begun};
+use sautikit_core::rate::Rate;
 use serde::Serialize;
 
 use super::seen::{Outcome, Seen};
-use crate::carrier::Record;
+use super::tariff::Tariff;
+use crate::carrier::{EndedBy, Record};
 
-/// Everybody starts and stops the clock at another end of the same wire.
+/// Everybody starts and stops the clock at another end of the same wire. The gateway's time of a call
+/// that this side hung up lies within the carrier's: it begins with the carrier's 200, and ends before
+/// its BYE; and the browser's time lies within the gateway's. There is no second between them to lose.
 const SECONDS_APART: u64 = 1;
+/// The carrier's seconds are rounded to the millisecond.
+const CARRIER_ROUNDS: f64 = 0.002;
+/// A gateway that hangs up by itself does so on the second, and its BYE is under way for a moment.
+const BYE_UNDER_WAY: f64 = 0.25;
 /// What a difference is told of in full; the rest is counted.
 pub(super) const TOLD_MAX: usize = 50;
 
@@ -215,7 +222,10 @@ pub(super) struct Proof {
 
 /// Holds all books against each other.
 pub(super) fn prove(facts: &Facts<'_>) -> Proof {
-    let mut court = Court::default();
+    let by_caller = |record: &&Record| record.ended_by == EndedBy::Caller;
+    let hung_up_here = facts.carried.unwrap_or_default().iter().filter(by_caller);
+    let hung_up_here = hung_up_here.map(|record| record.to.clone()).collect();
+    let mut court = Court { hung_up_here, ..Court::default() };
     let browsers = of_browsers(facts.seen);
     let gateway = facts.books.map(|books| court.gateway(books, facts));
     let carrier = facts.carried.map(|carried| court.carrier(carried, facts));
@@ -223,7 +233,7 @@ pub(super) fn prove(facts: &Facts<'_>) -> Proof {
         court.finds(Kind::LeftBehind, format!("{name} was {before} and is {after}"));
     }
     let sums = facts.books.map(Sums::of);
-    let Court { found, unpaid, unpaid_of } = court;
+    let Court { found, unpaid, unpaid_of, .. } = court;
     let mut differences = found;
     let differences_count = differences.len();
     differences.truncate(TOLD_MAX);
@@ -279,6 +289,8 @@ struct Court {
     found: Vec<Difference>,
     unpaid: Unpaid,
     unpaid_of: HashMap<String, f64>,
+    /// Calls that the carrier did not hang up, by its own record.
+    hung_up_here: HashSet<String>,
 }
 
 impl Court {
@@ -366,14 +378,17 @@ impl Court {
             let stored = row.per_minute.as_deref();
             let promised = rate_of(seen, terms);
             // A call whose 200 never came has what the others were promised but for the price.
-            let increment = promised.or(common).map_or(1, |rate| rate.increment_seconds());
-            let stored = stored.and_then(|text| rate(text, increment, terms));
+            let increment_seconds = promised.or(common).map_or(1, |rate| rate.increment_seconds());
+            let Terms { minimum, fee } = terms;
+            let cost = stored.and_then(|per_minute| {
+                Tariff { per_minute, increment_seconds, minimum, fee }.cost(row.seconds)
+            });
+            let stored = stored.and_then(|text| rate(text, increment_seconds, terms));
             if promised.is_some() && promised != stored {
                 let says = format!("{name}: {stored:?}, where the 200 promised {promised:?}");
                 self.finds(Kind::RateDiffers, says);
             }
-            let cost = stored.and_then(|rate| rate.cost(row.seconds).ok());
-            if cost.map(Minor::get) != Some(row.cost) {
+            if cost != Some(row.cost) {
                 let (seconds, is) = (row.seconds, row.cost);
                 let says = format!("{name}: {seconds} s at {stored:?} do not cost {is}");
                 self.finds(Kind::CostDiffers, says);
@@ -385,7 +400,7 @@ impl Court {
                     self.finds(Kind::OtherCallId, format!("{name}: {:?}", answered.call_id));
                 }
                 if let Some(talked) = answered.talked.filter(|_| row.answered && row.ended)
-                    && differs(row.seconds, seconds_begun(talked), facts.allowed(seen).browser)
+                    && self.differs(row, talked, facts.allowed(seen).browser)
                 {
                     let (billed, talked) = (row.seconds, talked.as_secs_f64());
                     let says = format!("{name}: billed {billed} s, the browser talked {talked:.3}");
@@ -395,6 +410,17 @@ impl Court {
             Outcome::Unanswered if row.answered => self.finds(Kind::OnlyAtGateway, name.to_owned()),
             Outcome::Unanswered | Outcome::Unclear => {}
         }
+    }
+
+    /// Whether a browser's time is another than the billed seconds, of which there may be some less.
+    fn differs(&self, row: &Row, talked: Duration, less: f64) -> bool {
+        let within = if self.hung_up_here.contains(&row.called) {
+            BYE_UNDER_WAY
+        } else {
+            float(SECONDS_APART)
+        };
+        let (billed, talked) = (float(row.seconds), talked.as_secs_f64());
+        billed > talked.ceil() + float(SECONDS_APART) || billed + less < (talked - within).ceil()
     }
 
     fn money(&mut self, books: &Books) {
@@ -461,9 +487,13 @@ impl Court {
             match answered.remove(&**to) {
                 Some(Some(other)) => {
                     self.count_unpaid(to, allowed, seconds - other);
-                    let (less, more) = (other.ceil(), seconds.ceil());
                     let margin = allowed.map_or(0.0, |allowed| allowed.carrier);
-                    if less - more > apart || more - less > apart + margin {
+                    let is_billed = facts.books.is_some() && self.hung_up_here.contains(to);
+                    let most = match is_billed {
+                        true => (seconds + CARRIER_ROUNDS).ceil(),
+                        false => seconds.ceil() + apart,
+                    };
+                    if other.ceil() > most || seconds.ceil() > other.ceil() + apart + margin {
                         let says =
                             format!("{to}: {seconds:.3} s, where the other side has {other:.3}");
                         self.finds(Kind::CarrierSecondsDiffer, says);
@@ -501,12 +531,6 @@ impl Facts<'_> {
     fn allowed(&self, seen: &Seen) -> Allowance {
         self.allowed.get(&seen.called).copied().unwrap_or_default()
     }
-}
-
-/// Whether a browser's seconds are others than the billed ones, of which there may be some less.
-fn differs(billed: u64, talked: u64, less: f64) -> bool {
-    billed > talked + SECONDS_APART
-        || float(talked.saturating_sub(billed)) > float(SECONDS_APART) + less
 }
 
 fn talked_of(seen: &Seen) -> Option<(&str, Option<f64>)> {

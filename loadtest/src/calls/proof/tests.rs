@@ -197,6 +197,37 @@ fn a_begun_second_is_no_difference() {
 }
 
 #[test]
+fn a_second_too_many_or_too_few_on_each_bill_is_found_by_who_hung_up() {
+    let hung_up = |world: &mut World, ended_by| {
+        world.carried.iter_mut().for_each(|record| record.ended_by = ended_by);
+    };
+    let bill = |world: &mut World, change: i64| {
+        let mut balance = world.books.before.balance;
+        for (row, entry) in world.books.rows.iter_mut().zip(world.books.entries.iter_mut().rev()) {
+            row.seconds = row.seconds.checked_add_signed(change).unwrap();
+            row.cost += 5 * change;
+            entry.amount -= 5 * change;
+            balance += entry.amount;
+            entry.balance_after = balance;
+        }
+        world.books.after.balance = balance;
+    };
+    let mut right = World::new();
+    hung_up(&mut right, EndedBy::Caller);
+    assert_eq!(right.found(), []);
+    let mut more = right.clone();
+    bill(&mut more, 1);
+    assert_eq!(more.found(), [Kind::CarrierSecondsDiffer; 2]);
+    let mut less = right.clone();
+    bill(&mut less, -1);
+    // Of the other one, 4.05 s, the gateway may have heard 4.
+    assert_eq!(less.found(), [Kind::BrowserSecondsDiffer]);
+    // A carrier's own BYE is under way for a while, which nobody knows.
+    hung_up(&mut more, EndedBy::Carrier);
+    assert_eq!(more.found(), []);
+}
+
+#[test]
 fn a_call_that_ended_without_a_word_is_held_to_the_gateway_and_the_carrier_alone() {
     let mut world = World::new();
     world.seen[0].outcome = Outcome::Unclear;
