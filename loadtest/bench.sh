@@ -17,7 +17,10 @@ ulimit -n "$(ulimit -Hn)"
 media=${MEASURE_MEDIA:-bypass}
 sound=--sip-only
 [ "$media" != embedded ] || sound=--answer-after-ms=0
-"$bin/sautikit-loadtest" carrier --listen 127.0.0.1:0 "$sound" >>"$folder/carrier.log" &
+# What a script starts is in groups of its own: a Ctrl-C is the generator's, which hangs up, proves and
+# reports; a second one ends it at once.
+trap : INT
+setsid "$bin/sautikit-loadtest" carrier --listen 127.0.0.1:0 "$sound" >>"$folder/carrier.log" &
 carrier=$!
 pids+=("$carrier")
 until [ -s "$folder/carrier.log" ]; do kill -0 "$carrier"; read -rt 0.1 <> <(:) || true; done

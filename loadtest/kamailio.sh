@@ -51,7 +51,7 @@ event_route[xhttp:request] {
     xhttp_reply("404", "Not Found", "", "");
 }
 CFG
-kamailio -DD -E -m 512 -M 16 -f "$folder/kamailio.cfg" -Y "$folder" >"$folder/kamailio.log" 2>&1 &
+setsid kamailio -DD -E -m 512 -M 16 -f "$folder/kamailio.cfg" -Y "$folder" >"$folder/kamailio.log" 2>&1 &
 gateway=$!
 pids+=("$gateway")
 until curl -so "$folder/probe" "http://127.0.0.1:$port/"; do

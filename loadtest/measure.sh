@@ -35,7 +35,7 @@ made=$("$bin/sautikit-gateway" workspace create --name load --balance-minor 1000
 workspace=$(sed -E 's/.*"workspace_id":"([^"]+)".*/\1/' <<<"$made")
 MEASURE_API_KEY=$(sed -E 's/.*"api_key":"([^"]+)".*/\1/' <<<"$made")
 export MEASURE_API_KEY
-"$bin/sautikit-gateway" serve 2>"$folder/gateway.log" &
+setsid "$bin/sautikit-gateway" serve 2>"$folder/gateway.log" &
 gateway=$!
 pids+=("$gateway")
 until grep -q ' ready ' "$folder/gateway.log"; do kill -0 "$gateway"; read -rt 0.1 <> <(:) || true; done

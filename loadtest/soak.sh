@@ -3,7 +3,8 @@
 # lost, the carrier silent, the gateway killed with -9 and started again, its database locked. What must
 # hold at the end is said in docs/loadtest.md. Other arguments go to `sautikit-loadtest soak`.
 #   SOAK_SECONDS (1800)  SOAK_RATE (50, calls a second)  SOAK_HOLD (10, seconds that a call talks)
-#   SOAK_FAULT_SECONDS (60, from one to the next)
+#   SOAK_FAULT_SECONDS (60, from one to the next; below 20 with --silence 5 --lock 2, say: a fault may
+#   last half of that time at the most)
 #   SOAK_SEED (random; it is printed, and the same one gives the same faults again)
 #   SOAK_FOLDER (soak beside the build: report.json, soak.csv, gateway.log)
 # Needs release builds (make release). Everything it starts, it ends.
@@ -54,8 +55,6 @@ trap last EXIT
     --every "${SOAK_FAULT_SECONDS:-60}" ${SOAK_SEED:+--seed "$SOAK_SEED"} "$@" &
 soak=$!
 pids+=("$soak")
-# A first Ctrl-C is the generator's, which hangs up, proves and reports.
-trap : INT
 while wait "$soak" && status=0 || status=$?; kill -0 "$soak" 2>/dev/null; do :; done
 [ ! -e "$report/report.json" ] || echo "report.json, soak.csv and gateway.log are in $(realpath "$report")"
 exit "$status"

@@ -94,6 +94,8 @@ pub(super) struct Load {
 struct Session {
     browser: Browser,
     open: bool,
+    /// Its calls' last message.
+    spoke: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -114,7 +116,7 @@ enum Stage {
 
 impl Load {
     pub(super) fn new(plan: Plan, browsers: Vec<Browser>) -> Self {
-        let open = |browser| Session { browser, open: true };
+        let open = |browser| Session { browser, open: true, spoke: None };
         Self {
             plan,
             sessions: browsers.into_iter().map(open).collect(),
@@ -185,8 +187,10 @@ impl Load {
 
     /// The session's socket is gone, and its calls with it.
     pub(super) fn session_lost(&mut self, now: Instant, session: usize) {
+        let mut silent = Duration::ZERO;
         if let Some(session) = self.sessions.get_mut(session) {
             session.open = false;
+            silent = session.spoke.map_or(silent, |at| now.saturating_duration_since(at));
         }
         self.tally.sessions_lost += 1;
         let calls = &self.calls;
@@ -196,6 +200,9 @@ impl Load {
             self.calls.remove(&number);
             self.close_audio(number);
             self.fail(number, SESSION_LOST, now);
+            if let Some(seen) = self.seen_of(number) {
+                seen.fate.silent = silent;
+            }
         }
     }
 
@@ -207,7 +214,7 @@ impl Load {
     /// A session that was lost has a socket again.
     pub(super) fn session_back(&mut self, session: usize, browser: Browser) {
         if let Some(session) = self.sessions.get_mut(session) {
-            *session = Session { browser, open: true };
+            *session = Session { browser, open: true, spoke: None };
             self.tally.sessions_back += 1;
         }
     }
@@ -245,7 +252,9 @@ impl Load {
 
     /// Has a session register again; with a fresh token that renews it.
     pub(super) fn refresh(&mut self, session: usize, token: Option<&Token>) {
-        let Some(Session { browser, open: true }) = self.sessions.get_mut(session) else { return };
+        let Some(Session { browser, open: true, .. }) = self.sessions.get_mut(session) else {
+            return;
+        };
         let bytes = browser.register(token);
         self.outputs.push(Output::Send { session, bytes });
     }
@@ -408,6 +417,9 @@ impl Load {
         while let Some(output) = call.leg.poll_output() {
             match output {
                 LegOutput::Send { bytes, .. } => {
+                    if let Some(session) = self.sessions.get_mut(call.session) {
+                        session.spoke = Some(now);
+                    }
                     self.outputs.push(Output::Send { session: call.session, bytes });
                 }
                 LegOutput::Event(event) => {

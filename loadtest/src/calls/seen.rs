@@ -23,6 +23,8 @@ pub(super) struct Fate {
     /// Its intended time.
     pub(super) began: Option<Instant>,
     pub(super) ended: Option<Instant>,
+    /// Of a call whose socket is gone: since its browser's last byte.
+    pub(super) silent: Duration,
     /// Why it was not as it should be.
     pub(super) failed: Option<String>,
 }

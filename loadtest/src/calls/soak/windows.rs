@@ -52,7 +52,7 @@ impl Window {
     /// What it may have changed about a call that it touches.
     fn allows(&self, fate: &Fate, hold: Duration) -> Allowance {
         match fate.began.is_none_or(|began| began <= self.until) {
-            true => self.allowance(hold),
+            true => self.allowance(fate.silent.min(hold)),
             // All was back already: it may have been refused, and is billed as any other.
             false => Allowance::default(),
         }
@@ -60,11 +60,11 @@ impl Window {
 
     /// How much longer the carrier may have talked than was billed, and how long it may have talked
     /// in a call that nobody else knows to be answered.
-    fn allowance(&self, hold: Duration) -> Allowance {
+    fn allowance(&self, silent: Duration) -> Allowance {
         let took = self.until.saturating_duration_since(self.from);
         let (unpaid, free) = match self.kind {
-            // Its caller's last byte may have been the ACK.
-            Kind::Sockets => (LOST_GRACE + hold, REPEATED),
+            // Billed to its caller's last byte, which came so long before the socket was lost.
+            Kind::Sockets => (LOST_GRACE + silent, REPEATED),
             // The BYE waits until it listens again, and may be lost in a full buffer.
             Kind::Silence => (took + REPEATED, took + REPEATED),
             // The next start says BYE; who was not acknowledged gives up by himself.
@@ -135,7 +135,7 @@ mod tests {
 
         fn fate(&self, session: usize, began: u64, ended: u64) -> Fate {
             let (began, ended) = (Some(self.at(began)), Some(self.at(ended)));
-            Fate { session, began, ended, failed: None }
+            Fate { session, began, ended, silent: Duration::ZERO, failed: None }
         }
     }
 
@@ -195,11 +195,15 @@ mod tests {
             called: called.to_owned(),
             outcome: super::super::super::seen::Outcome::Unclear,
             sound: None,
-            fate: Fate { failed: failed.map(str::to_owned), ..day.fate(0, 95, 100) },
+            fate: Fate {
+                failed: failed.map(str::to_owned),
+                silent: Duration::from_secs(3),
+                ..day.fate(0, 95, 100)
+            },
         };
         let seen = [seen("+1", Some(SESSION_LOST)), seen("+2", None)];
         let allowed = allowances(&windows, &seen, HOLD);
-        assert_eq!((allowed["+1"].carrier, allowed["+2"].carrier), (56.0, 41.0));
+        assert_eq!((allowed["+1"].carrier, allowed["+2"].carrier), (49.0, 34.0));
     }
 
     #[test]
