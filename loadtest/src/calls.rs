@@ -288,16 +288,17 @@ impl Opener<'_> {
         }
         let open = self.connecting.sample(self.carrier_pid);
         let cpu = before.until(open, false).gateway.map(|cost| cost.cpu_seconds * 1e6);
+        let count = u64::try_from(opened.len()).unwrap_or(u64::MAX);
         let report = SessionReport {
             wanted,
-            opened: u64::try_from(opened.len()).unwrap_or(u64::MAX),
+            opened: count,
             failed,
             lost: 0,
             renewed: 0,
             renewals_refused: 0,
             opening_seconds,
             opening_ms: latency.percentiles(),
-            opening_cpu_us_per_session: cpu.map(|cpu| cpu / f64::from(wanted.max(1))),
+            opening_cpu_us_per_session: cpu.map(|cpu| cpu / report::float(count.max(1))),
         };
         Ok((report, opened, before, open))
     }

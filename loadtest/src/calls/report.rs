@@ -404,7 +404,7 @@ fn line(f: &mut fmt::Formatter<'_>, what: &str, latency: Option<Percentiles>) ->
 
 /// Counts here are far below 2^53.
 #[allow(clippy::cast_precision_loss)]
-fn float(count: u64) -> f64 {
+pub(super) fn float(count: u64) -> f64 {
     count as f64
 }
 

@@ -155,9 +155,13 @@ pub(super) async fn drive(settings: &SoakSettings, stop: &Stop) -> Result<SoakRe
     let windows = stage.windows();
     let allowed = windows::allowances(&windows, &load.seen, settings.calls.hold());
     let verdict = witnesses.judge(&load.seen, &allowed).await;
-    let after = survey::descriptors(gateway.pid()).map_err(SoakError::Gateway)?;
+    // Of a gateway that is gone there are none, which is not flat.
+    let after = survey::descriptors(gateway.pid()).unwrap_or(0);
     let reconciled = gateway.reconcile()?;
-    gateway.end().await?;
+    let ended = gateway.end().await;
+    if load.stopped_by.is_none() {
+        ended?;
+    }
     let samples = survey.samples(&windows);
     let flatness =
         flat::judge(&samples, flat::warm_up_seconds(settings.calls.rate), (before, after));
@@ -172,6 +176,8 @@ struct Loaded {
     seen: Vec<Seen>,
     losses: Vec<(Instant, usize)>,
     missing: usize,
+    /// Why it ended before its time: a gateway that does not come back is what a soak looks for.
+    stopped_by: Option<String>,
 }
 
 struct Run<'a> {
@@ -200,17 +206,19 @@ impl Run<'_> {
         let (gateway_pid, carrier_pid) = (self.stage.pid(), None);
         let (plan, relay) = (&plan, None);
         let watching = Watching { plan, gateway_pid, carrier_pid, relay, sessions, idle, stop };
-        tokio::select! {
-            over = watching.until_over(&hub, view) => drop(over?),
+        let stopped_by = tokio::select! {
+            over = watching.until_over(&hub, view) => over.map(|_| None)?,
             () = hub.renew(&self.gate.mint) => return Err(ended("renewals")),
             () = hub.bring_back(self.gate) => return Err(ended("reconnections")),
-            failed = self.stage.perform(faults, gateway, &hub) => failed?,
+            failed = self.stage.perform(faults, gateway, &hub) => {
+                failed.err().map(|error| error.to_string())
+            }
             () = survey.keep(self.stage) => return Err(ended("the survey")),
-        }
+        };
         let seconds = self.stage.start.elapsed().as_secs_f64();
         let (tally, seen) = hub.act(|load, _| (load.tally.clone(), load.take_seen()));
         let (losses, missing) = (hub.losses(), hub.missing());
         hub.close().await;
-        Ok(Loaded { seconds, tally, seen, losses, missing })
+        Ok(Loaded { seconds, tally, seen, losses, missing, stopped_by })
     }
 }

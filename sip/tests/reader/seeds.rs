@@ -74,6 +74,14 @@ const SECTIONS: [(&str, Verdict, &str); 49] = [
     ("3.4.1-inv2543", Taken, "no branch, no tag, no length"),
 ];
 
+/// Messages at a limit and one beyond it.
+const LIMITS: [(&str, Verdict, &str); 4] = [
+    ("limit-100-headers", Taken, "as many as there may be"),
+    ("limit-101-headers", Refused(513), "one more"),
+    ("limit-70-vias", Taken, "as many as there may be"),
+    ("limit-71-vias", Refused(513), "one more"),
+];
+
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds/reader")
 }
@@ -93,7 +101,7 @@ fn message(name: &str) -> Message {
 
 #[test]
 fn every_section_gets_its_verdict() {
-    for (name, expected, why) in SECTIONS {
+    for (name, expected, why) in SECTIONS.into_iter().chain(LIMITS) {
         let result = read_datagram(&seed(name), "192.0.2.99:5060".parse().unwrap());
         let verdict = match &result {
             Ok(Read::Message(_)) => Taken,
@@ -107,7 +115,8 @@ fn every_section_gets_its_verdict() {
 
 #[test]
 fn every_seed_has_its_section() {
-    let known: BTreeSet<String> = SECTIONS.iter().map(|(name, ..)| (*name).to_owned()).collect();
+    let known: BTreeSet<String> =
+        SECTIONS.iter().chain(&LIMITS).map(|(name, ..)| (*name).to_owned()).collect();
     let files = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().file_name());
     let files: BTreeSet<String> = files.map(|name| name.to_string_lossy().into_owned()).collect();
     assert_eq!(files, known);

@@ -98,7 +98,7 @@ pub(super) fn judge(samples: &[Sample], warm_up: f64, descriptors: (u64, u64)) -
     let most = kept.map(|sample| sample.descriptors.saturating_sub(sample.sessions)).max();
     let few = before + DESCRIPTORS_APART;
     let ok = memory.is_none_or(|percent| percent <= PERCENT_PER_MINUTE_MAX)
-        && after <= few
+        && (1..=few).contains(&after)
         && most.is_none_or(|most| most <= few);
     let all: Vec<u64> = lives.values().flat_map(BTreeMap::values).copied().collect();
     Flatness {

@@ -60,6 +60,8 @@ pub(in super::super) struct SoakReport {
     carrier: Option<CarrierReport>,
     proof: Option<Proof>,
     unproven: Option<String>,
+    /// Why it ended before its time, where it did.
+    stopped_by: Option<String>,
     /// Whether `reconcile` found nothing, and its last line.
     reconciled: bool,
     reconcile: String,
@@ -101,6 +103,7 @@ impl SoakReport {
             carrier: verdict.records.as_deref().map(CarrierReport::new),
             proof: verdict.proof,
             unproven: verdict.unproven,
+            stopped_by: load.stopped_by,
             reconciled,
             reconcile,
             flatness,
@@ -122,6 +125,7 @@ impl SoakReport {
             && attempted == completed + refused_as_expected + failed
             && completed > 0
             && self.unproven.is_none()
+            && self.stopped_by.is_none()
             && self.proof.as_ref().is_some_and(|proof| proof.ok)
             && self.reconciled
             && self.flatness.ok;
@@ -182,6 +186,9 @@ impl fmt::Display for SoakReport {
         if let Some(why) = &self.unproven {
             writeln!(f, "proof: none: {why}")?;
         }
+        if let Some(why) = &self.stopped_by {
+            writeln!(f, "ended before its time: {why}")?;
+        }
         let found = if self.reconciled { "no difference" } else { "DIFFERENCES" };
         writeln!(f, "reconcile: {found}: {}", self.reconcile)?;
         self.flatness.fmt(f)?;
@@ -207,6 +214,8 @@ impl fmt::Display for Flatness {
         if let Some(most) = self.descriptors_most {
             write!(f, ", {most} at the most beside those of sessions")?;
         }
-        writeln!(f, "\n{}", if self.ok { "flat" } else { "NOT flat" })
+        let what =
+            if self.memory_percent_per_minute.is_some() { "flat" } else { "descriptors are flat" };
+        writeln!(f, "\n{}", if self.ok { what } else { "NOT flat" })
     }
 }
