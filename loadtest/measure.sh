@@ -9,32 +9,8 @@
 set -euo pipefail
 source "$(dirname "$0")/bench.sh"
 
-cat >"$folder/gateway.toml" <<TOML
-[[trunk]]
-name = "carrier"
-uri = "sip:$peer;transport=udp"
-prefixes = ["+254"]
-
-[limits]
-failed_handshakes_per_second_per_address = 0
-unauthenticated_per_address = 0
-sessions_per_workspace = 0
-requests_per_second_per_session = 0
-calls_per_workspace = 0
-calls_per_second_per_workspace = 0
-sessions_max = 20000
-calls_max = 10000
-TOML
-key=$(openssl rand -hex 32)
-export SAUTIKIT_SIP_TOKEN_SIGNING_KEY=$key SAUTIKIT_CONFIG=$folder/gateway.toml SAUTIKIT_MEDIA=$media
-export DATABASE_URL="sqlite://$folder/gateway.db?mode=rwc" SAUTIKIT_LOG=warn,sautikit_gateway=info
-export SAUTIKIT_HTTP_ADDR=127.0.0.1:0 SAUTIKIT_WS_ADDR=127.0.0.1:0 SAUTIKIT_SIP_UDP_ADDR=127.0.0.1:0
-export SAUTIKIT_ADMIN_ADDR=127.0.0.1:0 SAUTIKIT_MEDIA_BROWSER_PORT=0 SAUTIKIT_MEDIA_PORTS=20000-29999
-
-made=$("$bin/sautikit-gateway" workspace create --name load --balance-minor 100000000 --number +254700000001)
-workspace=$(sed -E 's/.*"workspace_id":"([^"]+)".*/\1/' <<<"$made")
-MEASURE_API_KEY=$(sed -E 's/.*"api_key":"([^"]+)".*/\1/' <<<"$made")
-export MEASURE_API_KEY
+any=127.0.0.1:0
+gateway_on "$any" "$any" "$any" "$any"
 setsid "$bin/sautikit-gateway" serve 2>"$folder/gateway.log" &
 gateway=$!
 pids+=("$gateway")
@@ -44,7 +20,7 @@ address() { grep ' ready ' "$folder/gateway.log" | sed -E "s/.* $1=([^ ]+).*/\\1
 subcommand=$1
 shift
 of_calls=(--from +254700000001 --carrier "$peer" --carrier-records "$folder/carrier.log" --carrier-pid "$carrier"
-    --api "http://$(address http)" --api-key-env MEASURE_API_KEY)
+    --api "http://$(address http)" --api-key-env BENCH_API_KEY)
 [ "$subcommand" = calls ] || of_calls=()
 "$bin/sautikit-loadtest" "$subcommand" --ws "$(address ws)" --workspace "$workspace" \
     --signing-key-env SAUTIKIT_SIP_TOKEN_SIGNING_KEY --gateway-pid "$gateway" \

@@ -10,36 +10,13 @@
 # Needs release builds (make release). Everything it starts, it ends.
 set -euo pipefail
 command -v sqlite3 >/dev/null || { echo "sqlite3 is missing: apt-get install sqlite3" >&2; exit 1; }
+MEASURE_MEDIA=bypass
 source "$(dirname "$0")/bench.sh"
 report=${SOAK_FOLDER:-$bin/../soak}
 mkdir -p "$report"
 rm -f "$report"/{report.json,soak.csv,gateway.log}
 read -r http ws sip admin < <(shuf -i 10000-19999 -n 4 | sed 's/^/127.0.0.1:/' | paste -sd ' ')
-
-cat >"$folder/gateway.toml" <<TOML
-[[trunk]]
-name = "carrier"
-uri = "sip:$peer;transport=udp"
-prefixes = ["+254"]
-
-[limits]
-failed_handshakes_per_second_per_address = 0
-unauthenticated_per_address = 0
-sessions_per_workspace = 0
-requests_per_second_per_session = 0
-calls_per_workspace = 0
-calls_per_second_per_workspace = 0
-sessions_max = 20000
-calls_max = 10000
-TOML
-key=$(openssl rand -hex 32)
-export SAUTIKIT_SIP_TOKEN_SIGNING_KEY=$key SAUTIKIT_CONFIG=$folder/gateway.toml SAUTIKIT_MEDIA=bypass
-export DATABASE_URL="sqlite://$folder/gateway.db?mode=rwc" SAUTIKIT_LOG=warn,sautikit_gateway=info
-export SAUTIKIT_HTTP_ADDR=$http SAUTIKIT_WS_ADDR=$ws SAUTIKIT_SIP_UDP_ADDR=$sip SAUTIKIT_ADMIN_ADDR=$admin
-
-made=$("$bin/sautikit-gateway" workspace create --name soak --balance-minor 100000000000 --number +254700000001)
-SOAK_API_KEY=$(sed -E 's/.*"api_key":"([^"]+)".*/\1/' <<<"$made")
-export SOAK_API_KEY
+gateway_on "$http" "$ws" "$sip" "$admin"
 
 # A killed generator can end neither its gateway nor the carrier's silence.
 last() {
@@ -49,7 +26,7 @@ last() {
 }
 trap last EXIT
 "$bin/sautikit-loadtest" soak --gateway "$bin/sautikit-gateway" --database "$folder/gateway.db" --folder "$report" \
-    --ws "$ws" --api "http://$http" --api-key-env SOAK_API_KEY --admin "http://$admin" \
+    --ws "$ws" --api "http://$http" --api-key-env BENCH_API_KEY --admin "http://$admin" \
     --carrier "$peer" --carrier-records "$folder/carrier.log" --carrier-pid "$carrier" \
     --sessions 250 --hold "${SOAK_HOLD:-10}" --rate "${SOAK_RATE:-50}" --duration "${SOAK_SECONDS:-1800}" \
     --every "${SOAK_FAULT_SECONDS:-60}" ${SOAK_SEED:+--seed "$SOAK_SEED"} "$@" &

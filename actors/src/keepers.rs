@@ -33,15 +33,8 @@ pub(crate) async fn write_signs_of_life(node: Arc<Node>) {
 fn signs_of_life(node: &Node, now: Instant) -> Vec<Talked> {
     let mut batch = Vec::new();
     node.router.for_each_call(|id, call| {
-        let Some(talking) = call.talking else { return };
-        let until = talking.until.map_or(now, |until| until.min(now));
-        let millis = until.saturating_duration_since(talking.since).as_millis();
-        let paid = talking.paid_seconds.saturating_mul(1000);
-        batch.push(Talked {
-            call: id,
-            talked_ms: u64::try_from(millis).unwrap_or(u64::MAX).min(paid),
-            held: talking.held,
-        });
+        let Some(sign) = call.sign else { return };
+        batch.push(Talked { call: id, talked_ms: sign.millis(now), held: sign.held() });
     });
     batch
 }

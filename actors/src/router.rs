@@ -4,10 +4,9 @@
 use actix::Addr;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use sautikit_core::call::SignOfLife;
 use sautikit_core::ids::{CallId, SessionId, WorkspaceId};
-use sautikit_core::money::Minor;
 use std::sync::Arc;
-use std::time::Instant;
 
 use crate::call::CallQueue;
 use crate::connection::ConnectionActor;
@@ -27,18 +26,8 @@ pub(crate) struct TrunkLeg {
 pub(crate) struct LiveCall {
     pub(crate) workspace: WorkspaceId,
     pub(crate) queue: CallQueue,
-    /// Once the call talks: what its sign of life is made from.
-    pub(crate) talking: Option<TalkingSince>,
-}
-
-/// Since when a call talks and until when, what is held for it and how many seconds that pays.
-#[derive(Clone, Copy)]
-pub(crate) struct TalkingSince {
-    pub(crate) since: Instant,
-    pub(crate) held: Minor,
-    pub(crate) paid_seconds: u64,
-    /// The last byte of a caller whose socket is lost: it gives no later sign of life.
-    pub(crate) until: Option<Instant>,
+    /// While the call talks.
+    pub(crate) sign: Option<SignOfLife>,
 }
 
 /// An open session.
@@ -80,7 +69,7 @@ impl Router {
     }
 
     pub(crate) fn add_call(&self, id: CallId, workspace: WorkspaceId, queue: CallQueue) {
-        self.calls.insert(id, LiveCall { workspace, queue, talking: None });
+        self.calls.insert(id, LiveCall { workspace, queue, sign: None });
     }
 
     pub(crate) fn remove_call(&self, id: CallId) {
@@ -94,9 +83,9 @@ impl Router {
     }
 
     /// `None` once it is over: it gives no more signs of life while its end waits for a commit.
-    pub(crate) fn talks(&self, id: CallId, talking: Option<TalkingSince>) {
+    pub(crate) fn talks(&self, id: CallId, sign: Option<SignOfLife>) {
         if let Some(mut call) = self.calls.get_mut(&id) {
-            call.talking = talking;
+            call.sign = sign;
         }
     }
 

@@ -22,6 +22,7 @@ mod talking;
 #[cfg(test)]
 mod tests;
 
+pub use talking::SignOfLife;
 use talking::Talking;
 
 /// What is agreed before the call starts and never changes while it lives.
@@ -311,30 +312,10 @@ impl Call {
         matches!(self.state, State::Over)
     }
 
-    /// The far side has answered and the call has not ended: the talked time in milliseconds,
-    /// capped to what the hold pays, and the hold. This is the sign of life that a crash is
-    /// billed to.
-    pub fn sign_of_life(&self, now: Instant) -> Option<(u64, Minor)> {
-        match &self.state {
-            State::Talking(talking) => Some((talking.millis(now), talking.held())),
-            _ => None,
-        }
-    }
-
-    /// Since when the call talks, what is held for it and how long that pays.
-    pub fn talking(&self) -> Option<(Instant, Minor, u64)> {
-        match &self.state {
-            State::Talking(talking) => {
-                Some((talking.since(), talking.held(), talking.paid_seconds()))
-            }
-            _ => None,
-        }
-    }
-
-    /// The last byte of a caller whose socket is lost. Unless its media are heard later, which is asked
-    /// at the end, it is billed no further.
-    pub fn lost_since(&self) -> Option<Instant> {
-        self.lost.map(|lost| lost.last_byte)
+    /// What the signs of life of an answered call are made from, until it ends.
+    pub fn sign_of_life(&self) -> Option<SignOfLife> {
+        let State::Talking(talking) = &self.state else { return None };
+        Some(talking.sign_of_life(self.lost.map(|lost| lost.last_byte)))
     }
 
     /// The far side has been dialled and the caller has no final answer yet.

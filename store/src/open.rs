@@ -216,11 +216,6 @@ impl Place {
         if file.is_dir() {
             return Err(unusable("it names a directory"));
         }
-        if file.metadata().is_ok_and(|file| file.nlink() > 1) {
-            return Err(unusable(
-                "its file has a second name (a hard link), and each would have a write-ahead log of its own; remove one",
-            ));
-        }
         if !url.contains("mode=rwc") && !file.exists() {
             return Err(unusable("there is no such file; mode=rwc makes one"));
         }
@@ -270,6 +265,14 @@ impl Place {
 
     /// Takes the lock of the serving process.
     fn serve(&self) -> Result<File, OpenError> {
+        // Another server would come by the other name, with a write-ahead log and a lock of its own.
+        if self.file.metadata().is_ok_and(|file| file.nlink() > 1) {
+            let name = self.file.display();
+            let reason = format!(
+                "its file has a second name, a hard link: find it by `find / -samefile {name}`, and remove one"
+            );
+            return Err(OpenError::Url { reason });
+        }
         let path = self.beside("serving");
         let file = lock_file(&path)?;
         match file.try_lock() {

@@ -211,8 +211,9 @@ export class Phone {
   /** The bill of the call that is over, where it is among these. */
   billed(calls: readonly CallRow[]): void {
     const bill = calls.find(({ id }) => id === this.#over);
-    if (bill?.duration_seconds && this.#call === undefined && !this.#meter.hidden) {
-      this.#clock.textContent = clock(bill.duration_seconds);
+    const seconds = bill?.duration_seconds ?? undefined;
+    if (bill && seconds !== undefined && this.#call === undefined && !this.#meter.hidden) {
+      this.#clock.textContent = clock(seconds);
       this.#cost.textContent = money(bill.cost_minor ?? 0, bill.cost_currency ?? 'KES');
     }
   }

@@ -25,7 +25,7 @@ use crate::admit::CallPermit;
 use crate::census::{Counted, Kind};
 use crate::connection::{CallEnded, CallOver, ConnectionActor};
 use crate::node::Node;
-use crate::router::{TalkingSince, TrunkLeg};
+use crate::router::TrunkLeg;
 use crate::streams::Channel;
 use crate::trunk::OnTrunk;
 use crate::wallet::{ASK_TIMEOUT, Answer, End, Extend, Hold, Release, Reload};
@@ -203,11 +203,7 @@ impl CallActor {
     }
 
     fn talking(&self) {
-        if let Some((since, held, paid_seconds)) = self.bridge.rules().talking() {
-            let until = self.bridge.rules().lost_since();
-            let talking = TalkingSince { since, held, paid_seconds, until };
-            self.node.router.talks(self.bridge.plan().id, Some(talking));
-        }
+        self.node.router.talks(self.bridge.plan().id, self.bridge.rules().sign_of_life());
     }
 
     /// Asks the wallet; the answer, or that there was none, becomes the next input.
@@ -231,7 +227,7 @@ impl CallActor {
     /// The call is decided: media ends, its figures go into the row, and the end is written.
     fn close(&mut self, ctx: &mut Context<Self>, close: Box<Close>) {
         self.on_trunks.clear();
-        self.node.router.talks(self.bridge.plan().id, None);
+        self.talking();
         self.log_end();
         let media = self.media.take();
         let measured = super::media::last_figures(media);

@@ -220,7 +220,10 @@ pub(crate) async fn hang_up_stray(node: Arc<Node>, answer: Message, trunk: Arc<T
     let Some(tag) = answer.from_tag().filter(|tag| !node.router.has_leg(tag)) else { return };
     let config = leg_config(&node, tag, answer.call_id(), Transport::Udp);
     if let Some(leg) = Leg::end_stray(config, &answer, CSEQ_STEP, Instant::now()) {
-        tracing::warn!(trunk = %trunk.name, "an answer to a call that nobody here knows was hung up");
+        // A trunk's address can be forged: it is counted, and no log is filled by it.
+        metrics::counter!("sautikit_stray_answers_total", "trunk" => trunk.name.to_string())
+            .increment(1);
+        tracing::debug!(trunk = %trunk.name, "an answer to a call that nobody here knows is hung up");
         // Where its Contact points is anybody's word: only the carrier itself is sent anything.
         see_off(node, leg, (tag, answer.call_id()), trunk, Way::ToTrunk).await;
     }

@@ -33,6 +33,38 @@ pub(super) struct Talking {
     warned: bool,
 }
 
+/// What tells, between the events that change it, how long a call has been known to live: what a
+/// crash is billed by.
+#[derive(Clone, Copy, Debug)]
+pub struct SignOfLife {
+    since: Instant,
+    held: Minor,
+    paid_seconds: u64,
+    /// The last byte of a caller whose socket is lost. Whether its media are heard later is asked when
+    /// the call ends, and a crash does not ask: this errs for the caller.
+    until: Option<Instant>,
+}
+
+impl SignOfLife {
+    /// Talked milliseconds so far, never more than the hold pays.
+    #[must_use]
+    pub fn millis(&self, now: Instant) -> u64 {
+        let until = self.until.map_or(now, |until| until.min(now));
+        talked_millis(self.since, until, self.paid_seconds)
+    }
+
+    /// In minor units.
+    #[must_use]
+    pub fn held(&self) -> Minor {
+        self.held
+    }
+}
+
+fn talked_millis(since: Instant, at: Instant, paid_seconds: u64) -> u64 {
+    let talked = at.saturating_duration_since(since).as_millis();
+    u64::try_from(talked).unwrap_or(u64::MAX).min(paid_seconds.saturating_mul(1000))
+}
+
 /// How much a hold of `held` lacks to pay `talked + 2 × HOLD_AHEAD`, and the least that helps: what
 /// it lacks to pay one increment more. A share of a balance is no whole number of increments, so
 /// the hold may have part of the next one already.
@@ -64,19 +96,15 @@ impl Talking {
         self.since
     }
 
-    pub(super) fn held(&self) -> Minor {
-        self.held
-    }
-
-    pub(super) fn paid_seconds(&self) -> u64 {
-        self.paid_seconds
+    /// `last_byte` is that of a caller whose socket is lost.
+    pub(super) fn sign_of_life(&self, last_byte: Option<Instant>) -> SignOfLife {
+        let Self { since, held, paid_seconds, .. } = *self;
+        SignOfLife { since, held, paid_seconds, until: last_byte }
     }
 
     /// Talked milliseconds at `at`, never more than the hold pays.
     pub(super) fn millis(&self, at: Instant) -> u64 {
-        let talked = at.saturating_duration_since(self.since).as_millis();
-        let talked = u64::try_from(talked).unwrap_or(u64::MAX);
-        talked.min(self.paid_seconds.saturating_mul(1000))
+        talked_millis(self.since, at, self.paid_seconds)
     }
 
     /// The instant after the last paid second.

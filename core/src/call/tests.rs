@@ -406,8 +406,23 @@ fn silence_is_billed_to_the_last_packet() {
 fn the_sign_of_life_never_exceeds_what_the_hold_pays() {
     let mut story = Story::new(1);
     story.talk(50);
-    let (millis, held) = story.call.sign_of_life(story.start + Duration::from_secs(60)).unwrap();
-    assert_eq!((millis, held), (10_000, Minor::new(50)));
+    let sign = story.call.sign_of_life().unwrap();
+    let millis = sign.millis(story.start + Duration::from_secs(60));
+    assert_eq!((millis, sign.held()), (10_000, Minor::new(50)));
+}
+
+#[test]
+fn a_lost_caller_gives_no_sign_of_life_beyond_its_last_byte_and_an_ended_call_none() {
+    let mut story = Story::new(1);
+    story.talk(905);
+    let at = |story: &Story, ms| story.start + Duration::from_millis(ms);
+    let last_byte = at(&story, 5_000);
+    story.at(8_000).when(Input::CallerLost { last_byte });
+    let sign = story.call.sign_of_life().unwrap();
+    assert_eq!(sign.millis(at(&story, 3_000)), 2_000);
+    assert_eq!(sign.millis(at(&story, 20_000)), 4_000);
+    story.run_until(60_000);
+    assert!(story.call.sign_of_life().is_none());
 }
 
 #[test]

@@ -133,7 +133,10 @@ pub(super) async fn drive(settings: &SoakSettings, stop: &Stop) -> Result<SoakRe
     eprintln!("seed {seed}: {} faults", faults.len());
 
     let mut gateway = Gateway::start(&settings.gateway, &settings.folder, admin()?).await?;
-    let witnesses = Witnesses::call(&settings.calls).await?;
+    // Calls whose callers are gone end so much later.
+    let mut calls = settings.calls.clone();
+    calls.connecting.settle += windows::LOST_GRACE.as_secs_f64();
+    let witnesses = Witnesses::call(&calls).await?;
     let silent = faults.iter().any(|fault| fault.kind == Kind::Silence);
     let carrier = settings.calls.carrier_pid.or(witnesses.carrier_pid());
     if silent && carrier.is_none() {

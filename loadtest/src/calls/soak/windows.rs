@@ -16,7 +16,7 @@ pub(super) const SETTLING: Duration = Duration::from_secs(5);
 /// Talked time is stored so often: what a killed gateway bills by.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 /// A call whose caller is gone goes on for so long.
-const LOST_GRACE: Duration = Duration::from_secs(30);
+pub(super) const LOST_GRACE: Duration = Duration::from_secs(30);
 /// RFC 3261 timer B, F and 64×T1: a carrier whose 200 nobody acknowledges gives up after it.
 const GIVES_UP: Duration = Duration::from_secs(32);
 /// RFC 3261 T2: a BYE is repeated so often.
