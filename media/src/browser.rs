@@ -1,42 +1,33 @@
-//! The browser's leg: one str0m `Rtc` as ICE-lite, in RTP mode. Besides `peer`, the only place that
-//! knows str0m.
+//! The browser's leg: ICE-lite, DTLS and SRTP on the worker's one port.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
-use str0m::change::SdpOffer;
-pub(crate) use str0m::config::DtlsCert;
-use str0m::format::{Codec, FormatParams};
-use str0m::media::{Frequency, Mid, Pt};
-pub(crate) use str0m::net::DatagramSend;
-use str0m::net::{DatagramRecv, Protocol, Receive};
-use str0m::rtp::{Extension, RtpPacket, RtpWrite};
-use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
+use str0m::crypto::dtls::DtlsCert as Cert;
 
 use crate::MediaError;
-use crate::browser_sdp::Offer;
-use crate::dtls::crypto;
+use crate::browser_sdp::{Answer, Offer};
+use crate::dtls::{self, Fingerprint, Session, crypto};
 use crate::g711::Law;
-use crate::rebase::Mapped;
-use crate::rtp::{self, Kind};
+use crate::ice::IceLite;
+use crate::rebase::{Mapped, Rebase};
+use crate::reports::Reports;
+use crate::rtp::{self, Kind, Packet};
+use crate::srtp::{Refused, Srtp};
+use crate::trunk::Payload;
 
-/// How often str0m tells what the browser's receiver reports said.
-const STATS_INTERVAL: Duration = Duration::from_secs(5);
-/// RTP streams that one browser may start: a page has one microphone, a few over a long call.
-const STREAMS_MAX: u8 = 16;
-/// Pause after str0m failed a step without ending, before it is asked again.
-const AFTER_ERROR: Duration = Duration::from_millis(100);
+/// Our certificate, one for the process, so that its fingerprint is stable.
+pub(crate) type DtlsCert = Cert;
 
-/// Makes the crypto provider the process's and builds one throw-away `Rtc`: the first use of the
-/// library seeds its entropy, which takes about 0.1 s. The certificate is one for the process, so
-/// that the fingerprint is stable.
+/// Makes the crypto provider the process's, and the certificate. The first use of the library seeds its
+/// entropy and tries its cryptography, which takes about 0.1 s.
 pub(crate) fn warm_up(now: Instant) -> Option<DtlsCert> {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| crypto().install_process_default());
     let cert = crypto().dtls_provider.generate_certificate()?;
-    drop(RtcConfig::new().set_dtls_cert(cert.clone()).build(now));
+    let own = Fingerprint::read(&Fingerprint::of(&cert))?;
+    Session::new(now, &cert, false, own).ok()?;
     Some(cert)
 }
 
@@ -50,134 +41,93 @@ pub(crate) struct Parts<'a> {
     /// What the browser sends to: the public address of the worker's port.
     pub(crate) local: SocketAddr,
     pub(crate) cert: &'a DtlsCert,
+    /// Of everything that we send, for the whole call.
+    pub(crate) ssrc: u32,
+    pub(crate) session_id: u64,
 }
 
 pub(crate) struct Browser {
-    rtc: Rtc,
-    mid: Mid,
+    ice: IceLite,
+    dtls: Session,
+    srtp: Option<Srtp>,
+    reports: Reports,
     law: Law,
     events: Option<u8>,
+    /// Whether the browser wants to hear us.
+    receives: bool,
     local: SocketAddr,
-    deadline: Instant,
-    /// SSRC of the last RTP packet that came, known to str0m.
-    ssrc: Option<u32>,
-    streams: u8,
-    connected: bool,
+    fingerprint: String,
+    is_client: bool,
+    session_id: u64,
     /// Version of our SDP (RFC 3264 section 8).
     version: u64,
 }
 
-/// A packet of the browser, decrypted.
-pub(crate) struct Incoming {
-    pub(crate) ssrc: u32,
-    pub(crate) sequence: u16,
-    pub(crate) timestamp: u32,
-    pub(crate) marker: bool,
-    pub(crate) payload_type: u8,
-    pub(crate) payload: Arc<[u8]>,
-}
-
 /// What a leg wants or tells.
 pub(crate) enum Polled {
-    Transmit(SocketAddr, DatagramSend),
-    Rtp(Incoming),
+    Transmit(SocketAddr, Vec<u8>),
     Connected,
     /// DTLS close_notify came, or the handshake failed.
     Gone {
         failed: bool,
     },
-    /// What the browser's receiver reports said.
-    Report {
-        rtt: Option<Duration>,
-        loss: Option<f32>,
-    },
     Idle,
-}
-
-impl From<RtpPacket> for Incoming {
-    fn from(packet: RtpPacket) -> Self {
-        let RtpPacket { header, payload, .. } = packet;
-        Self {
-            ssrc: *header.ssrc,
-            sequence: header.sequence_number,
-            timestamp: header.timestamp,
-            marker: header.marker,
-            payload_type: *header.payload_type,
-            payload,
-        }
-    }
 }
 
 impl Browser {
     /// Builds the leg and answers the browser's offer.
     pub(crate) fn answer(parts: &Parts<'_>, now: Instant) -> Result<(Self, Bytes), MediaError> {
-        let events = parts.offer.events.filter(|_| parts.events);
-        let mut config = RtcConfig::new()
-            .set_rtp_mode(true)
-            .set_ice_lite(true)
-            .set_dtls_cert(parts.cert.clone())
-            .set_stats_interval(Some(STATS_INTERVAL))
-            .clear_codecs()
-            .enable_pcma(parts.law == Law::A, false)
-            .enable_pcmu(parts.law == Law::Mu, false)
-            // Only MID: with transport-wide congestion control we would send feedback for nothing.
-            .clear_extension_map()
-            .set_extension(4, Extension::RtpMid);
-        if let Some(payload_type) = events {
-            config.codec_config().add_config(
-                Pt::new_with_value(payload_type),
-                None,
-                Codec::Tele,
-                Frequency::EIGHT_KHZ,
-                None,
-                FormatParams::default(),
-            );
-        }
-        let mut rtc = config.build(now);
-        let candidate = Candidate::host(parts.local, "udp")
-            .map_err(|_| MediaError::NotAcceptable("our own address is no ICE candidate"))?;
-        rtc.add_local_candidate(candidate);
+        let Parts { offer, law, local, cert, ssrc, session_id, .. } = *parts;
+        let is_client = offer.is_passive;
         let mut leg = Self {
-            rtc,
-            mid: Mid::from(parts.offer.mid.as_str()),
-            law: parts.law,
-            events,
-            local: parts.local,
-            deadline: now,
-            ssrc: None,
-            streams: 0,
-            connected: false,
+            ice: IceLite::new(now, local, offer.credentials())?,
+            dtls: Session::new(now, cert, is_client, offer.fingerprint.clone())?,
+            srtp: None,
+            reports: Reports::new(now, ssrc),
+            law,
+            events: offer.events.filter(|_| parts.events),
+            receives: false,
+            local,
+            fingerprint: Fingerprint::of(cert),
+            is_client,
+            session_id,
             version: 0,
         };
-        let answer = leg.accept(parts.offer, now)?;
+        let answer = leg.accept(offer);
         Ok((leg, answer))
     }
 
     /// Answers a new offer (hold, resume, ICE restart) on the same connection.
     pub(crate) fn reoffer(&mut self, offer: &Offer, now: Instant) -> Result<Bytes, MediaError> {
-        if self.mid != Mid::from(offer.mid.as_str()) {
-            return Err(MediaError::NotAcceptable("the audio's mid changed"));
+        // Another certificate is another browser, for which this leg has no keys (RFC 8842 section 4).
+        if *self.dtls.fingerprint() != offer.fingerprint {
+            return Err(MediaError::NotAcceptable("the audio's fingerprint changed"));
         }
-        self.accept(offer, now)
+        self.ice.renew(now, offer.credentials())?;
+        Ok(self.accept(offer))
     }
 
-    fn accept(&mut self, offer: &Offer, now: Instant) -> Result<Bytes, MediaError> {
-        // The texts of str0m's errors quote SDP, which tells addresses: they go no further.
-        let refused = |error: &dyn std::fmt::Display| {
-            tracing::trace!(%error, "browser's offer refused");
-            MediaError::NotAcceptable("the browser's offer cannot be answered")
-        };
-        let parsed = SdpOffer::from_sdp_string(&offer.alone).map_err(|error| refused(&error))?;
-        let answer = self.rtc.sdp_api().accept_offer(parsed).map_err(|error| refused(&error))?;
-        // What the change queued goes out at the next poll only when time moved on.
-        self.advance(now);
+    fn accept(&mut self, offer: &Offer) -> Bytes {
+        self.receives = offer.direction.receives();
         self.version += 1;
-        Ok(offer.finish(&answer.to_sdp_string(), self.local, self.version))
+        let (ufrag, password) = self.ice.local();
+        offer.answer(&Answer {
+            session_id: self.session_id,
+            version: self.version,
+            local: self.local,
+            ufrag,
+            password,
+            fingerprint: &self.fingerprint,
+            is_client: self.is_client,
+            law: self.law,
+            events: self.events,
+            ssrc: self.reports.ssrc(),
+        })
     }
 
     /// Our ICE user fragment: what the browser's checks name. An ICE restart changes it.
-    pub(crate) fn ufrag(&mut self) -> String {
-        self.rtc.direct_api().local_ice_credentials().ufrag
+    pub(crate) fn ufrag(&self) -> &str {
+        self.ice.local().0
     }
 
     pub(crate) const fn law(&self) -> Law {
@@ -188,121 +138,147 @@ impl Browser {
         self.events
     }
 
+    pub(crate) const fn reports(&self) -> &Reports {
+        &self.reports
+    }
+
     /// Whether the browser can and wants to hear us.
-    pub(crate) fn listens(&self) -> bool {
-        self.connected && self.rtc.media(self.mid).is_some_and(|m| m.direction().is_sending())
+    pub(crate) const fn listens(&self) -> bool {
+        self.srtp.is_some() && self.receives
     }
 
-    /// A datagram of the browser.
+    /// A datagram of the browser that is neither RTP nor RTCP.
     pub(crate) fn receive(&mut self, now: Instant, source: SocketAddr, datagram: &[u8]) {
-        if rtp::kind(datagram) == Kind::Rtp {
-            self.expect_stream(datagram);
-        }
-        let Ok(contents) = DatagramRecv::try_from(datagram) else {
-            metrics::counter!("sautikit_media_malformed_total", "side" => "browser").increment(1);
-            return;
+        let taken = match rtp::kind(datagram) {
+            Kind::Stun => self.ice.receive(now, source, datagram),
+            Kind::Dtls => self.dtls.receive(now, datagram),
+            Kind::Rtp | Kind::Rtcp | Kind::Other => false,
         };
-        let receive = Receive { proto: Protocol::Udp, source, destination: self.local, contents };
-        if let Err(error) = self.rtc.handle_input(Input::Receive(now, receive)) {
-            // A forged record can do that too, so it ends nothing; a dead `Rtc` shows in poll.
-            tracing::debug!(%error, "browser's datagram refused");
+        if !taken {
             metrics::counter!("sautikit_media_malformed_total", "side" => "browser").increment(1);
         }
     }
 
-    /// str0m drops an SSRC that neither SDP nor a MID extension named, without a word: announce it.
-    fn expect_stream(&mut self, datagram: &[u8]) {
-        let Some(ssrc) = rtp::ssrc(datagram).filter(|ssrc| self.ssrc != Some(*ssrc)) else {
-            return;
-        };
-        let mid = self.mid;
-        let mut api = self.rtc.direct_api();
-        if api.stream_rx(&ssrc.into()).is_none() {
-            if self.streams == STREAMS_MAX {
-                return;
-            }
-            self.streams += 1;
-            api.expect_stream_rx(ssrc.into(), None, mid, None);
-        }
-        self.ssrc = Some(ssrc);
-    }
-
-    /// Sends a packet to the browser. `payload_type` is one that it was answered with.
-    pub(crate) fn send(
+    /// Opens an RTP datagram of the browser and counts it; `None` where it is not the browser's own. What it
+    /// carries is `None` for what the browser was not answered with: a sign of life all the same.
+    pub(crate) fn open(
         &mut self,
         now: Instant,
+        datagram: &[u8],
+    ) -> Option<(Packet<'_>, Option<Payload>)> {
+        let packet = match self.srtp.as_mut()?.open(datagram) {
+            Ok(packet) => packet,
+            Err(why) => {
+                refused(why);
+                return None;
+            }
+        };
+        let payload = if packet.payload_type == self.law.payload_type() {
+            Some(Payload::Audio(self.law))
+        } else {
+            (self.events == Some(packet.payload_type)).then_some(Payload::TelephoneEvent)
+        };
+        // The timestamps of telephone-events stand still.
+        let clock = matches!(payload, Some(Payload::Audio(_))).then_some(packet.timestamp);
+        self.reports.received(now, packet.ssrc, packet.sequence, clock);
+        Some((packet, payload))
+    }
+
+    /// Takes an RTCP datagram of the browser; whether it was its own.
+    pub(crate) fn take_report(&mut self, now: Instant, datagram: &[u8]) -> bool {
+        let Some(srtp) = self.srtp.as_mut() else { return false };
+        match srtp.open_control(datagram) {
+            Ok(compound) => {
+                if !self.reports.take(now, compound) {
+                    refused(Refused::Malformed);
+                }
+                true
+            }
+            Err(why) => {
+                refused(why);
+                false
+            }
+        }
+    }
+
+    /// Seals a packet for the browser. `payload_type` is one that it was answered with.
+    pub(crate) fn send(
+        &mut self,
         numbers: Mapped,
         payload_type: u8,
         marker: bool,
         payload: &[u8],
-    ) {
-        let mut api = self.rtc.direct_api();
-        let Some(stream) = api.stream_tx_by_mid(self.mid, None) else { return };
-        let payload_type = Pt::new_with_value(payload_type);
-        let sequence = numbers.sequence.into();
-        let packet = RtpWrite::new(payload_type, sequence, numbers.timestamp, now, payload);
-        stream.write_rtp(packet.marker(marker));
-        // `write_rtp` only queues; the packet leaves at the poll after time moved on.
-        self.advance(now);
+    ) -> Option<(SocketAddr, Vec<u8>)> {
+        let (to, srtp) = (self.ice.to()?, self.srtp.as_mut()?);
+        let Mapped { sequence: index, timestamp, .. } = numbers;
+        let [low, high, ..] = index.to_le_bytes();
+        let sequence = u16::from_le_bytes([low, high]);
+        let ssrc = self.reports.ssrc();
+        let packet = Packet { marker, payload_type, sequence, timestamp, ssrc, payload };
+        let bytes = srtp.seal(index, &packet)?;
+        self.reports.sent(payload.len());
+        Some((to, bytes))
+    }
+
+    /// The report that is due, if one is.
+    pub(crate) fn report(
+        &mut self,
+        now: Instant,
+        stream: &Rebase,
+    ) -> Option<(SocketAddr, Vec<u8>)> {
+        let report = self.reports.due(now, stream)?;
+        self.seal_report(report)
+    }
+
+    fn seal_report(&mut self, report: Vec<u8>) -> Option<(SocketAddr, Vec<u8>)> {
+        Some((self.ice.to()?, self.srtp.as_mut()?.seal_control(report)?))
     }
 
     pub(crate) fn advance(&mut self, now: Instant) {
-        if let Err(error) = self.rtc.handle_input(Input::Timeout(now)) {
-            tracing::debug!(%error, "browser leg's timer failed");
-        }
+        self.ice.advance(now);
+        self.dtls.advance(now);
     }
 
-    /// Says goodbye to the browser; what that sends comes out of [`Self::poll`].
-    pub(crate) fn close(&mut self, now: Instant) {
-        if self.rtc.close().is_ok() {
-            self.advance(now);
-        }
+    /// Says goodbye to the browser: by RTCP, and by DTLS, which comes out of [`Self::poll`].
+    pub(crate) fn close(&mut self, now: Instant) -> Option<(SocketAddr, Vec<u8>)> {
+        self.dtls.close(now);
+        let goodbye = self.reports.goodbye()?;
+        self.seal_report(goodbye)
     }
 
-    pub(crate) const fn deadline(&self) -> Instant {
-        self.deadline
+    /// When something is due.
+    pub(crate) fn deadline(&mut self) -> Option<Instant> {
+        let report = self.reports.next().filter(|_| self.srtp.is_some());
+        [self.ice.deadline(), self.dtls.deadline(), report].into_iter().flatten().min()
     }
 
     pub(crate) fn poll(&mut self, now: Instant) -> Polled {
-        loop {
-            match self.rtc.poll_output() {
-                Ok(Output::Transmit(transmit)) => {
-                    return Polled::Transmit(transmit.destination, transmit.contents);
+        if let Some((to, bytes)) = self.ice.poll() {
+            return Polled::Transmit(to, bytes);
+        }
+        // What DTLS has to say waits until there is somewhere to say it.
+        let Some(to) = self.ice.to() else { return Polled::Idle };
+        match self.dtls.poll() {
+            dtls::Polled::Packet(bytes) => Polled::Transmit(to, bytes),
+            dtls::Polled::Secured(keys) => {
+                self.srtp = Srtp::new(&keys);
+                if self.srtp.is_none() {
+                    return Polled::Gone { failed: true };
                 }
-                Ok(Output::Event(event)) => {
-                    if let Some(polled) = self.event(event) {
-                        return polled;
-                    }
-                }
-                Ok(Output::Timeout(at)) => {
-                    self.deadline = at;
-                    return Polled::Idle;
-                }
-                Err(error) => {
-                    tracing::debug!(%error, "browser leg failed");
-                    self.deadline = now + AFTER_ERROR;
-                    let dead = !self.rtc.is_alive();
-                    return if dead { Polled::Gone { failed: true } } else { Polled::Idle };
-                }
+                self.reports.begin(now);
+                Polled::Connected
             }
+            dtls::Polled::Closed => Polled::Gone { failed: false },
+            dtls::Polled::Failed => Polled::Gone { failed: true },
+            dtls::Polled::Idle => Polled::Idle,
         }
     }
+}
 
-    fn event(&mut self, event: Event) -> Option<Polled> {
-        match event {
-            Event::RtpPacket(packet) => Some(Polled::Rtp(packet.into())),
-            Event::Connected => {
-                self.connected = true;
-                Some(Polled::Connected)
-            }
-            Event::Closed => {
-                self.connected = false;
-                Some(Polled::Gone { failed: false })
-            }
-            Event::MediaEgressStats(stats) => {
-                Some(Polled::Report { rtt: stats.rtt, loss: stats.loss })
-            }
-            _ => None,
-        }
+fn refused(why: Refused) {
+    if why == Refused::Malformed {
+        metrics::counter!("sautikit_media_malformed_total", "side" => "browser").increment(1);
+    } else {
+        metrics::counter!("sautikit_srtp_refused_total", "reason" => why.label()).increment(1);
     }
 }

@@ -1,5 +1,4 @@
-//! The browser's SDP: the one audio description of its offer that we answer, and our answer made
-//! whole again.
+//! The browser's SDP: the one audio description of its offer that we answer, and our answer.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -8,13 +7,20 @@ use bytes::Bytes;
 use sautikit_sip::sdp::{Codec, Direction, Media, Sdp};
 
 use crate::MediaError;
+use crate::dtls::Fingerprint;
+use crate::g711::Law;
 
 /// A browser's offer, read.
 #[derive(Clone, Debug)]
 pub(crate) struct Offer {
-    /// The offer with its audio description alone, bundled, as str0m wants it.
-    pub(crate) alone: String,
-    pub(crate) mid: String,
+    mid: Option<String>,
+    /// Whether media descriptions are grouped to go over one connection (RFC 9143).
+    bundled: bool,
+    ufrag: String,
+    password: String,
+    pub(crate) fingerprint: Fingerprint,
+    /// The browser waits for us to begin the DTLS handshake (RFC 8842 section 5.3).
+    pub(crate) is_passive: bool,
     /// Payload type of telephone-event/8000.
     pub(crate) events: Option<u8>,
     /// What a trunk is offered of it.
@@ -25,8 +31,28 @@ pub(crate) struct Offer {
     after: String,
 }
 
-/// RFC 5888 allows any token; ours fits str0m's identifier.
+/// RFC 5888 allows any token; no browser's is longer.
 const MID_MAX: usize = 16;
+/// RFC 8839 section 5.4.
+const ICE_MAX: usize = 256;
+
+/// What an answer tells of us.
+pub(crate) struct Answer<'a> {
+    pub(crate) session_id: u64,
+    /// Grows by one with each answer (RFC 3264 section 8).
+    pub(crate) version: u64,
+    pub(crate) local: SocketAddr,
+    pub(crate) ufrag: &'a str,
+    pub(crate) password: &'a str,
+    pub(crate) fingerprint: &'a str,
+    /// We begin the DTLS handshake.
+    pub(crate) is_client: bool,
+    pub(crate) law: Law,
+    /// Payload type of telephone-event, where the trunk takes it.
+    pub(crate) events: Option<u8>,
+    /// Of all that we send.
+    pub(crate) ssrc: u32,
+}
 
 impl Offer {
     /// Reads an offer: audio with G.711 over DTLS-SRTP and ICE, or a refusal.
@@ -45,18 +71,27 @@ impl Offer {
         if codecs.is_empty() {
             return Err(refused("the browser offers neither PCMA nor PCMU"));
         }
-        if audio.mid.is_some_and(|mid| mid.is_empty() || mid.len() > MID_MAX) {
-            return Err(refused("the audio's mid is empty or too long"));
+        // An answer repeats it.
+        if audio.mid.is_some_and(|mid| !is_token(mid) || mid.len() > MID_MAX) {
+            return Err(refused("the audio's mid is no token, or too long"));
         }
+        let (ufrag, password) = (audio.ice_ufrag.unwrap_or(""), audio.ice_pwd.unwrap_or(""));
+        if [ufrag, password].iter().any(|text| text.is_empty() || text.len() > ICE_MAX) {
+            return Err(refused("the audio's ICE credentials are empty or too long"));
+        }
+        let fingerprint = audio.fingerprint.and_then(Fingerprint::read);
         if has_twice(&audio.formats) {
             return Err(refused("the audio names a payload type twice"));
         }
-        let text = std::str::from_utf8(bytes)
-            .map_err(|_| MediaError::Malformed("the SDP is no UTF-8".into()))?;
         let (before, rest) = sdp.media.split_at(index);
         Ok(Self {
-            alone: alone(text, index, audio.mid),
-            mid: audio.mid.unwrap_or("0").to_owned(),
+            mid: audio.mid.map(str::to_owned),
+            bundled: sdp.bundle.is_some(),
+            ufrag: ufrag.to_owned(),
+            password: password.to_owned(),
+            fingerprint: fingerprint
+                .ok_or(refused("the audio's fingerprint is no SHA-256, or cannot be read"))?,
+            is_passive: audio.setup == Some("passive"),
             events: audio.telephone_event(8_000).map(|codec| codec.payload_type),
             codecs,
             direction: audio.direction,
@@ -70,54 +105,81 @@ impl Offer {
         !(self.direction.sends() && self.direction.receives())
     }
 
-    /// str0m's answer made whole: the address where we are, the packet time, and a refusal for
-    /// every other media description in its place (RFC 3264 section 6).
-    pub(crate) fn finish(&self, answer: &str, local: SocketAddr, version: u64) -> Bytes {
+    /// The browser's user fragment and password.
+    pub(crate) fn credentials(&self) -> (&str, &str) {
+        (&self.ufrag, &self.password)
+    }
+
+    /// Whether this is the same audio description as another offer's.
+    pub(crate) fn is_same_media(&self, other: &Self) -> bool {
+        self.mid == other.mid
+    }
+
+    /// Our answer: the audio with one codec, and a refusal for every other media description in its place
+    /// (RFC 3264 section 6).
+    pub(crate) fn answer(&self, answer: &Answer<'_>) -> Bytes {
+        let Answer { session_id, version, local, .. } = answer;
         let family = if local.is_ipv4() { "IP4" } else { "IP6" };
-        let (address, port) = (local.ip(), local.port());
-        let mut out = String::with_capacity(answer.len() + 128);
-        let mut in_audio = false;
-        for line in answer.lines() {
-            if let Some(origin) = line.strip_prefix("o=") {
-                let id = origin.split(' ').nth(1).unwrap_or("0");
-                let _ = write!(out, "o=- {id} {version} IN {family} {address}\r\n");
-            } else if let Some(media) = line.strip_prefix("m=audio 9 ") {
-                out.push_str(&self.before);
-                let _ = write!(out, "m=audio {port} {media}\r\n");
-                in_audio = true;
-            } else if line.starts_with("c=") && in_audio {
-                let _ = write!(out, "c=IN {family} {address}\r\n");
-            } else if !line.starts_with("a=rtcp-fb:") {
-                push(&mut out, line);
-            }
+        let address = local.ip();
+        let mut out = String::with_capacity(1_024 + self.before.len() + self.after.len());
+        let _ = write!(out, "v=0\r\no=- {session_id} {version} IN {family} {address}\r\ns=-\r\nt=0 0\r\n");
+        if let Some(mid) = self.mid.as_ref().filter(|_| self.bundled) {
+            push(&mut out, format_args!("a=group:BUNDLE {mid}"));
         }
-        out.push_str("a=ptime:20\r\na=end-of-candidates\r\n");
+        push(&mut out, format_args!("a=msid-semantic: WMS *"));
+        push(&mut out, format_args!("a=ice-lite"));
+        out.push_str(&self.before);
+        self.audio(answer, &mut out);
+        let connection = format_args!("c=IN {family} {address}");
+        push(&mut out, connection);
+        self.transport(answer, &mut out);
+        self.media(answer, &mut out);
         out.push_str(&self.after);
         Bytes::from(out)
     }
-}
 
-/// The session's lines and those of media description `index`, with a bundle group of it alone:
-/// str0m insists on a group, and SIP devices leave it out.
-fn alone(text: &str, index: usize, mid: Option<&str>) -> String {
-    let mut out = String::with_capacity(text.len() + 32);
-    let mut section = None;
-    for line in text.lines().map(str::trim_end).filter(|line| !line.is_empty()) {
-        if line.starts_with("m=") {
-            if section.is_none() {
-                push(&mut out, &format!("a=group:BUNDLE {}", mid.unwrap_or("0")));
-            }
-            section = Some(section.map_or(0, |at: usize| at + 1));
+    fn audio(&self, answer: &Answer<'_>, out: &mut String) {
+        let (port, number) = (answer.local.port(), answer.law.payload_type());
+        let _ = write!(out, "m=audio {port} UDP/TLS/RTP/SAVPF {number}");
+        if let Some(events) = answer.events {
+            let _ = write!(out, " {events}");
         }
-        let wanted = section.is_none_or(|at| at == index);
-        if wanted && !line.starts_with("a=group:") {
-            push(&mut out, line);
+        out.push_str("\r\n");
+    }
+
+    /// ICE and DTLS.
+    fn transport(&self, answer: &Answer<'_>, out: &mut String) {
+        let Answer { local, ufrag, password, fingerprint, .. } = answer;
+        // A host candidate alone has the highest priority that there is (RFC 8445 section 5.1.2.1).
+        let (address, port) = (local.ip(), local.port());
+        push(out, format_args!("a=candidate:1 1 udp 2130706431 {address} {port} typ host"));
+        push(out, format_args!("a=end-of-candidates"));
+        push(out, format_args!("a=ice-ufrag:{ufrag}"));
+        push(out, format_args!("a=ice-pwd:{password}"));
+        push(out, format_args!("a=fingerprint:{fingerprint}"));
+        let setup = if answer.is_client { "active" } else { "passive" };
+        push(out, format_args!("a=setup:{setup}"));
+        if let Some(mid) = &self.mid {
+            push(out, format_args!("a=mid:{mid}"));
         }
+        push(out, format_args!("a=rtcp-mux"));
     }
-    if mid.is_none() {
-        push(&mut out, "a=mid:0");
+
+    /// What is sent, and how.
+    fn media(&self, answer: &Answer<'_>, out: &mut String) {
+        let Answer { law, events, ssrc, .. } = answer;
+        push(out, format_args!("a={}", self.direction.reversed().as_str()));
+        push(out, format_args!("a=rtpmap:{} {}/8000", law.payload_type(), law.name()));
+        if let Some(events) = events {
+            push(out, format_args!("a=rtpmap:{events} telephone-event/8000"));
+            push(out, format_args!("a=fmtp:{events} 0-16"));
+        }
+        push(out, format_args!("a=ptime:20"));
+        // The CNAME is that of our RTCP; the stream has the name of its source too.
+        push(out, format_args!("a=msid:{ssrc:08x} {ssrc:08x}"));
+        push(out, format_args!("a=ssrc:{ssrc} cname:{ssrc:08x}"));
+        push(out, format_args!("a=ssrc:{ssrc} msid:{ssrc:08x} {ssrc:08x}"));
     }
-    out
 }
 
 /// A media description refused: port 0, its kind, protocol and formats as offered.
@@ -125,8 +187,8 @@ fn refusal(media: &Media<'_>) -> String {
     let Media { kind, proto, formats, .. } = media;
     let formats = formats.join(" ");
     let mut out = format!("m={kind} 0 {proto} {formats}\r\nc=IN IP4 0.0.0.0\r\na=inactive\r\n");
-    if let Some(mid) = media.mid {
-        push(&mut out, &format!("a=mid:{mid}"));
+    if let Some(mid) = media.mid.filter(|mid| is_token(mid)) {
+        push(&mut out, format_args!("a=mid:{mid}"));
     }
     out
 }
@@ -135,7 +197,12 @@ fn has_twice(formats: &[&str]) -> bool {
     formats.iter().enumerate().any(|(at, format)| formats.iter().skip(at + 1).any(|o| o == format))
 }
 
-fn push(out: &mut String, line: &str) {
-    out.push_str(line);
-    out.push_str("\r\n");
+/// RFC 8866 section 9.
+fn is_token(text: &str) -> bool {
+    !text.is_empty()
+        && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"(),/:;<=>?@[\\]".contains(&byte))
+}
+
+fn push(out: &mut String, line: std::fmt::Arguments<'_>) {
+    let _ = write!(out, "{line}\r\n");
 }

@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use sautikit_sip::sdp::Sdp;
 
-use crate::browser::{Browser, DatagramSend, DtlsCert, Incoming, Parts, Polled};
+use crate::browser::{Browser, DtlsCert, Parts, Polled};
 use crate::browser_sdp::Offer;
 use crate::random::Random;
 use crate::rebase::Rebase;
-use crate::reception::{Reception, mos};
+use crate::reception::mos;
+use crate::reports::Reports;
 use crate::rtp::{self, Kind, Packet};
 use crate::silence::{Limits, Silence};
 use crate::trunk::{Payload, Trunk, convert};
@@ -36,24 +37,20 @@ pub(crate) struct Call {
     trunk: Trunk,
     to_browser: Rebase,
     to_trunk: Rebase,
-    from_browser: Reception,
-    browser_sent: u64,
-    browser_rtt: Option<Duration>,
-    browser_loss: Option<f32>,
+    /// What the browser's leg will be known by: its SSRC, and the id of its SDP.
+    browser_ids: (u32, u64),
     silence: Silence,
-    connected: bool,
     gone: bool,
     /// Goodbye is the last word to the trunk.
     closed: bool,
-    events: VecDeque<MediaEvent>,
-    to_trunk_rtcp: Option<(SocketAddr, Vec<u8>)>,
+    outputs: VecDeque<Output>,
 }
 
 /// What the owner does for a call.
 #[derive(Debug)]
 pub(crate) enum Output {
     /// From the worker's browser port.
-    Browser(SocketAddr, DatagramSend),
+    Browser(SocketAddr, Vec<u8>),
     /// From the call's RTP port.
     Trunk(SocketAddr, Vec<u8>),
     /// From the call's RTCP port.
@@ -77,18 +74,15 @@ impl Call {
             browser: None,
             answer: Bytes::new(),
             trunk,
-            to_browser: Rebase::new(random.u16(), random.u32()),
+            // In the lower half: who misses the packets before 65,535 could not tell that the numbers began
+            // anew, and would open none (RFC 3711 section 3.3.1).
+            to_browser: Rebase::new(random.u16() >> 1, random.u32()),
             to_trunk: Rebase::new(random.u16(), random.u32()),
-            from_browser: Reception::new(now),
-            browser_sent: 0,
-            browser_rtt: None,
-            browser_loss: None,
+            browser_ids: (random.u32(), random.u64() >> 2),
             silence,
-            connected: false,
             gone: false,
             closed: false,
-            events: VecDeque::new(),
-            to_trunk_rtcp: None,
+            outputs: VecDeque::new(),
         };
         (call, sdp)
     }
@@ -106,7 +100,9 @@ impl Call {
         self.silence.set_held(Side::Trunk, self.trunk.is_held(), now);
         if self.browser.is_none() {
             let (law, events) = self.trunk.codec().ok_or(MediaError::NotAnswered)?;
-            let parts = Parts { offer: &self.offer, law, events, local, cert };
+            let (ssrc, session_id) = self.browser_ids;
+            let offer = &self.offer;
+            let parts = Parts { offer, law, events, local, cert, ssrc, session_id };
             let (browser, answer) = Browser::answer(&parts, now)?;
             self.browser = Some(Box::new(browser));
             self.answer = answer;
@@ -129,6 +125,9 @@ impl Call {
         let offer = Offer::read(sdp)?;
         if !offer.codecs.iter().any(|codec| codec.is(browser.law().name(), 8_000)) {
             return Err(MediaError::NotAcceptable("the codec in use is no longer offered"));
+        }
+        if !offer.is_same_media(&self.offer) {
+            return Err(MediaError::NotAcceptable("the audio's mid changed"));
         }
         let answer = browser.reoffer(&offer, now)?;
         self.silence.set_held(Side::Browser, offer.is_held(), now);
@@ -155,32 +154,27 @@ impl Call {
 
     /// Ends both legs; what that sends comes out of [`Self::poll_output`].
     pub(crate) fn close(&mut self, now: Instant) {
-        if let Some(browser) = self.browser.as_mut().filter(|_| !self.gone) {
-            browser.close(now);
+        if let Some(browser) = self.browser.as_mut().filter(|_| !self.gone)
+            && let Some((to, bytes)) = browser.close(now)
+        {
+            self.outputs.push_back(Output::Browser(to, bytes));
         }
         (self.gone, self.closed) = (true, true);
-        self.to_trunk_rtcp = self.trunk.goodbye();
+        if let Some((to, bytes)) = self.trunk.goodbye() {
+            self.outputs.push_back(Output::TrunkRtcp(to, bytes));
+        }
     }
 
     /// The user fragment that the browser's ICE checks name, once answered.
-    pub(crate) fn ufrag(&mut self) -> Option<String> {
-        self.browser.as_mut().map(|browser| browser.ufrag())
+    pub(crate) fn ufrag(&self) -> Option<&str> {
+        self.browser.as_ref().map(|browser| browser.ufrag())
     }
 
     pub(crate) fn stats(&self, now: Instant) -> MediaStats {
-        let browser = LegStats {
-            packets_sent: self.browser_sent,
-            rtt_ms: self.browser_rtt.map(milliseconds),
-            reported_loss: self.browser_loss,
-            ..received(&self.from_browser, self.browser_rtt)
-        };
-        let trunk = LegStats {
-            packets_sent: self.trunk.packets_sent(),
-            rtt_ms: self.trunk.round_trip().map(milliseconds),
-            reported_loss: self.trunk.reported_loss(),
-            strangers: self.trunk.strangers(),
-            ..received(self.trunk.reception(), self.trunk.round_trip())
-        };
+        let browser = self.browser.as_ref().map(|browser| told(browser.reports()));
+        let browser = browser.unwrap_or_default();
+        let trunk = told(self.trunk.reports());
+        let trunk = LegStats { strangers: self.trunk.strangers(), ..trunk };
         let age = |side| self.silence.last_packet(side).map(|at| now.saturating_duration_since(at));
         MediaStats {
             browser: LegStats { last_packet_age: age(Side::Browser), ..browser },
@@ -198,20 +192,28 @@ impl Call {
     ) {
         let Some(browser) = self.browser.as_mut().filter(|_| !self.gone) else { return };
         match rtp::kind(datagram) {
-            Kind::Rtcp if self.connected => self.silence.heard(Side::Browser, now),
-            Kind::Stun if proven => self.silence.browser_checked(now),
-            _ => {}
+            Kind::Rtp => self.relay_to_trunk(now, datagram),
+            Kind::Rtcp => {
+                if browser.take_report(now, datagram) {
+                    self.silence.heard(Side::Browser, now);
+                }
+            }
+            kind => {
+                browser.receive(now, source, datagram);
+                if kind == Kind::Stun && proven {
+                    self.silence.browser_checked(now);
+                }
+            }
         }
-        browser.receive(now, source, datagram);
     }
 
     /// A datagram on the call's RTP port.
     pub(crate) fn handle_trunk_rtp(&mut self, now: Instant, source: SocketAddr, datagram: &[u8]) {
-        let first = self.trunk.reception().received() == 0;
+        let first = self.trunk.reports().reception().received() == 0;
         let Some((packet, payload)) = self.trunk.accept(now, source, datagram) else { return };
         self.silence.heard(Side::Trunk, now);
         if first {
-            self.events.push_back(MediaEvent::FirstRtp(Side::Trunk));
+            self.outputs.push_back(Output::Event(MediaEvent::FirstRtp(Side::Trunk)));
         }
         let Some(browser) = self.browser.as_mut().filter(|_| !self.gone) else { return };
         let law = browser.law();
@@ -227,14 +229,19 @@ impl Call {
         let Packet { ssrc, sequence, timestamp, marker, payload, .. } = packet;
         let Some(numbers) = self.to_browser.map(now, ssrc, sequence, timestamp) else { return };
         let marker = marker || numbers.switched;
-        self.browser_sent += 1;
-        let Some(table) = table else {
-            browser.send(now, numbers, payload_type, marker, payload);
-            return;
+        let converted: Vec<u8>;
+        let payload = match table {
+            None => payload,
+            Some(table) => {
+                let mut bytes = payload.to_vec();
+                convert(table, bytes.iter_mut());
+                converted = bytes;
+                converted.as_slice()
+            }
         };
-        let mut converted = payload.to_vec();
-        convert(table, converted.iter_mut());
-        browser.send(now, numbers, payload_type, marker, &converted);
+        if let Some((to, bytes)) = browser.send(numbers, payload_type, marker, payload) {
+            self.outputs.push_back(Output::Browser(to, bytes));
+        }
     }
 
     /// A datagram on the call's RTCP port.
@@ -246,94 +253,79 @@ impl Call {
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         if let Some(browser) = self.browser.as_mut()
-            && browser.deadline() <= now
+            && browser.deadline().is_some_and(|at| at <= now)
         {
             browser.advance(now);
+            if !self.gone
+                && let Some((to, bytes)) = browser.report(now, &self.to_browser)
+            {
+                self.outputs.push_back(Output::Browser(to, bytes));
+            }
         }
         if !self.closed
-            && let Some(report) = self.trunk.report(now, &self.to_trunk)
+            && let Some((to, bytes)) = self.trunk.report(now, &self.to_trunk)
         {
-            self.to_trunk_rtcp = Some(report);
+            self.outputs.push_back(Output::TrunkRtcp(to, bytes));
         }
         if let Some(event) = self.silence.check(now) {
-            self.events.push_back(event);
+            self.outputs.push_back(Output::Event(event));
         }
     }
 
-    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let browser = self.browser.as_ref().map(|browser| browser.deadline());
-        let report = self.trunk.next_report().filter(|_| !self.closed);
+    pub(crate) fn poll_timeout(&mut self) -> Option<Instant> {
+        let browser = self.browser.as_mut().and_then(|browser| browser.deadline());
+        let report = self.trunk.reports().next().filter(|_| !self.closed);
         [browser, report, self.silence.deadline()].into_iter().flatten().min()
     }
 
     pub(crate) fn poll_output(&mut self, now: Instant) -> Option<Output> {
-        if let Some((to, bytes)) = self.to_trunk_rtcp.take() {
-            return Some(Output::TrunkRtcp(to, bytes));
-        }
         loop {
-            if let Some(event) = self.events.pop_front() {
-                return Some(Output::Event(event));
+            if let Some(output) = self.outputs.pop_front() {
+                return Some(output);
             }
             match self.browser.as_mut()?.poll(now) {
                 Polled::Transmit(to, bytes) => return Some(Output::Browser(to, bytes)),
-                Polled::Rtp(packet) => {
-                    if let Some((to, bytes)) = self.relay_to_trunk(now, &packet) {
-                        return Some(Output::Trunk(to, bytes));
-                    }
-                }
-                Polled::Connected => {
-                    if !std::mem::replace(&mut self.connected, true) {
-                        self.events.push_back(MediaEvent::Connected);
-                    }
-                }
+                Polled::Connected => return Some(Output::Event(MediaEvent::Connected)),
                 Polled::Gone { failed } => {
-                    if !std::mem::replace(&mut self.gone, true) {
-                        let why = if failed { GoneWhy::DtlsFailed } else { GoneWhy::BrowserClosed };
-                        self.events.push_back(MediaEvent::Gone(why));
-                    }
                     if failed {
                         self.browser = None;
                     }
+                    if !std::mem::replace(&mut self.gone, true) {
+                        let why = if failed { GoneWhy::DtlsFailed } else { GoneWhy::BrowserClosed };
+                        return Some(Output::Event(MediaEvent::Gone(why)));
+                    }
                 }
-                Polled::Report { rtt, loss } => {
-                    self.browser_rtt = rtt.or(self.browser_rtt);
-                    self.browser_loss = loss.or(self.browser_loss);
-                }
-                Polled::Idle if self.events.is_empty() => return None,
-                Polled::Idle => {}
+                Polled::Idle => return None,
             }
         }
     }
 
-    fn relay_to_trunk(&mut self, now: Instant, packet: &Incoming) -> Option<(SocketAddr, Vec<u8>)> {
-        let browser = self.browser.as_ref()?;
-        let Incoming { ssrc, sequence, timestamp, marker, payload_type, .. } = *packet;
-        let is_event = browser.events() == Some(payload_type);
-        let payload =
-            if is_event { Payload::TelephoneEvent } else { Payload::Audio(browser.law()) };
-        let first = self.from_browser.received() == 0;
-        let clock = (!is_event).then_some(timestamp);
-        self.from_browser.packet(now, ssrc, sequence, clock);
+    /// An RTP datagram of the browser, which must prove itself first.
+    fn relay_to_trunk(&mut self, now: Instant, datagram: &[u8]) {
+        let Some(browser) = self.browser.as_mut() else { return };
+        let first = browser.reports().reception().received() == 0;
+        let Some((packet, payload)) = browser.open(now, datagram) else { return };
         self.silence.heard(Side::Browser, now);
         if first {
-            self.events.push_back(MediaEvent::FirstRtp(Side::Browser));
+            self.outputs.push_back(Output::Event(MediaEvent::FirstRtp(Side::Browser)));
         }
-        if !self.trunk.wants(payload) {
+        let Some(payload) = payload.filter(|payload| self.trunk.wants(*payload)) else {
             self.to_trunk.interrupt();
-            return None;
-        }
-        let numbers = self.to_trunk.map(now, ssrc, sequence, timestamp)?;
+            return;
+        };
+        let Packet { ssrc, sequence, timestamp, marker, .. } = packet;
+        let Some(numbers) = self.to_trunk.map(now, ssrc, sequence, timestamp) else { return };
         let [low, high, ..] = numbers.sequence.to_le_bytes();
-        // The trunk side puts in its own payload type and SSRC.
         let packet = Packet {
             marker: marker || numbers.switched,
-            payload_type: 0,
             sequence: u16::from_le_bytes([low, high]),
             timestamp: numbers.timestamp,
-            ssrc: 0,
-            payload: &packet.payload,
+            // The trunk side puts in its own payload type and SSRC.
+            ..packet
         };
-        self.trunk.send(payload, &packet)
+        if let Some((to, bytes)) = self.trunk.send(payload, &packet) {
+            self.outputs.push_back(Output::Trunk(to, bytes));
+        }
     }
 }
 
@@ -345,14 +337,24 @@ fn milliseconds(time: Duration) -> f32 {
     time.as_secs_f32() * 1_000.0
 }
 
-fn received(reception: &Reception, rtt: Option<Duration>) -> LegStats {
+fn told(reports: &Reports) -> LegStats {
+    let (reception, round_trip) = (reports.reception(), reports.round_trip());
     let (packets_received, packets_lost) = (reception.received(), reception.lost());
     let jitter_ms = reception.jitter_ms();
     let expected = packets_received + packets_lost;
     let share = ratio(packets_lost, expected);
-    let rtt_ms = rtt.map_or(0.0, milliseconds);
-    let mos = (packets_received > 0).then(|| mos(rtt_ms, jitter_ms, share));
-    LegStats { packets_received, packets_lost, jitter_ms, mos, ..LegStats::default() }
+    let rtt_ms = round_trip.map(milliseconds);
+    let mos = (packets_received > 0).then(|| mos(rtt_ms.unwrap_or(0.0), jitter_ms, share));
+    LegStats {
+        packets_received,
+        packets_lost,
+        packets_sent: reports.packets_sent(),
+        jitter_ms,
+        mos,
+        rtt_ms,
+        reported_loss: reports.reported_loss(),
+        ..LegStats::default()
+    }
 }
 
 /// A share as a number of thousandths, exact enough for a MOS.

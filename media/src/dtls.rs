@@ -1,6 +1,6 @@
-//! DTLS as str0m's own provider makes it, but with one configuration for all calls: dimpl tries all
-//! of its cryptography each time one is built, 11 million instructions, half of what a call's media
-//! cost to set up.
+//! DTLS: a session of the relay's own, and str0m's provider for peers. All calls share one configuration:
+//! dimpl tries all of its cryptography each time one is built, 11 million instructions, half of what a
+//! call's media cost to set up.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -11,6 +11,18 @@ use str0m::crypto::dtls::{
     DtlsCert, DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, DtlsVersion, ProtocolVersion,
 };
 use str0m::crypto::{CryptoError, from_feature_flags};
+
+mod session;
+
+pub(crate) use session::{Fingerprint, Polled, Session};
+
+/// A flight's records stay below this: no path's MTU is less, tunnels included.
+const MTU: usize = 1_150;
+
+/// The configuration of every session.
+fn shared() -> Result<Arc<Config>, CryptoError> {
+    PROVIDER.config(Some(MTU))
+}
 
 /// The cryptography of str0m's features, with this module's DTLS.
 pub(crate) fn crypto() -> CryptoProvider {

@@ -4,7 +4,7 @@
 //! `bypass` hands SDP through unchanged. [`peer`] is the browser's end for tests and load generators.
 //!
 //! ```text
-//! engine ── commands ──▶ worker (thread, sockets) ──▶ call (plain value: Rtc, trunk side, rebase)
+//! engine ── commands ──▶ worker (thread, sockets) ──▶ call (plain value: browser's leg, trunk's leg, rebase)
 //! ```
 
 mod browser;
@@ -16,14 +16,17 @@ mod engine;
 mod error;
 mod event;
 pub mod g711;
+mod ice;
 pub mod peer;
 mod ports;
 mod random;
 mod rebase;
 mod reception;
+mod reports;
 mod rtcp;
 pub mod rtp;
 mod silence;
+mod srtp;
 mod tally;
 mod trunk;
 mod trunk_sdp;

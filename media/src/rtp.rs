@@ -19,17 +19,8 @@ impl<'a> Packet<'a> {
     /// Reads a datagram; `None` where it is no RTP.
     #[must_use]
     pub fn parse(datagram: &'a [u8]) -> Option<Self> {
-        let (header, mut rest) = datagram.split_first_chunk::<HEADER_LEN>()?;
-        let [flags, kind, s0, s1, t0, t1, t2, t3, i0, i1, i2, i3] = *header;
-        if flags >> 6 != 2 {
-            return None;
-        }
-        rest = rest.get(usize::from(flags & 0x0f) * 4..)?;
-        if flags & 0x10 != 0 {
-            let (extension, after) = rest.split_first_chunk::<4>()?;
-            let words = u16::from_be_bytes([extension[2], extension[3]]);
-            rest = after.get(usize::from(words) * 4..)?;
-        }
+        let [flags, kind, s0, s1, t0, t1, t2, t3, i0, i1, i2, i3] = *datagram.first_chunk()?;
+        let mut rest = datagram.get(header_len(datagram)?..)?;
         if flags & 0x20 != 0 {
             let padding = usize::from(*rest.last()?);
             rest = rest.get(..rest.len().checked_sub(padding)?)?;
@@ -47,7 +38,12 @@ impl<'a> Packet<'a> {
     /// The datagram.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(HEADER_LEN + self.payload.len());
+        self.to_bytes_with_room(0)
+    }
+
+    /// The datagram, with room for what will be appended.
+    pub(crate) fn to_bytes_with_room(&self, room: usize) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(HEADER_LEN + self.payload.len() + room);
         bytes.push(0x80);
         bytes.push((u8::from(self.marker) << 7) | (self.payload_type & 0x7f));
         bytes.extend_from_slice(&self.sequence.to_be_bytes());
@@ -77,6 +73,26 @@ pub(crate) fn kind(datagram: &[u8]) -> Kind {
         [128..=191, ..] => Kind::Rtp,
         _ => Kind::Other,
     }
+}
+
+/// Where the payload of an RTP or SRTP datagram begins: after CSRCs and header extension. `None` where it
+/// is no RTP.
+pub(crate) fn header_len(datagram: &[u8]) -> Option<usize> {
+    let flags = *datagram.first().filter(|_| datagram.len() >= HEADER_LEN)?;
+    if flags >> 6 != 2 {
+        return None;
+    }
+    let mut length = HEADER_LEN + usize::from(flags & 0x0f) * 4;
+    if flags & 0x10 != 0 {
+        let [_, _, w0, w1] = *datagram.get(length..)?.first_chunk()?;
+        length += 4 + usize::from(u16::from_be_bytes([w0, w1])) * 4;
+    }
+    (length <= datagram.len()).then_some(length)
+}
+
+/// The sequence number of an RTP or SRTP datagram.
+pub(crate) fn sequence(datagram: &[u8]) -> Option<u16> {
+    datagram.get(2..)?.first_chunk().map(|bytes| u16::from_be_bytes(*bytes))
 }
 
 /// The SSRC of an RTP or SRTP datagram: its header is in clear.

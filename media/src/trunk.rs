@@ -1,7 +1,7 @@
 //! The trunk's leg: plain RTP and RTCP with the one address that its SDP names.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use sautikit_sip::sdp::{Codec, Sdp};
@@ -9,13 +9,10 @@ use sautikit_sip::sdp::{Codec, Sdp};
 use crate::MediaError;
 use crate::g711::Law;
 use crate::rebase::Rebase;
-use crate::reception::Reception;
-use crate::rtcp::{self, LastReport, Sent};
+use crate::reports::Reports;
 use crate::rtp::{HEADER_LEN, Packet};
 use crate::trunk_sdp::{Local, Remote};
 
-/// How often we report to the trunk: some carriers hang up without (RFC 3550 section 6.2 allows 5 s).
-const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 /// A trunk's packet carries at most this much: 120 ms of G.711.
 const PAYLOAD_MAX: usize = 960;
 
@@ -23,16 +20,7 @@ pub(crate) struct Trunk {
     /// Our own SDP: what is offered, at which address.
     local: Local,
     remote: Option<Remote>,
-    /// The SSRC of everything that we send there, for the whole call.
-    ssrc: u32,
-    origin: Instant,
-    reception: Reception,
-    last_report: Option<LastReport>,
-    next_report: Option<Instant>,
-    packets_sent: u64,
-    octets_sent: u64,
-    round_trip: Option<Duration>,
-    reported_loss: Option<u8>,
+    reports: Reports,
     strangers: u64,
 }
 
@@ -56,15 +44,7 @@ impl Trunk {
         Self {
             local: Local::new(session_id, address, codecs),
             remote: None,
-            ssrc,
-            origin: now,
-            reception: Reception::new(now),
-            last_report: None,
-            next_report: None,
-            packets_sent: 0,
-            octets_sent: 0,
-            round_trip: None,
-            reported_loss: None,
+            reports: Reports::new(now, ssrc),
             strangers: 0,
         }
     }
@@ -104,11 +84,7 @@ impl Trunk {
 
     fn point_at(&mut self, now: Instant, remote: Remote) {
         self.remote = Some(remote);
-        if self.next_report.is_none() {
-            // The first comes early and not at the same moment for all calls.
-            let spread = u64::from(self.ssrc % 4_000);
-            self.next_report = Some(now + Duration::from_millis(1_000 + spread));
-        }
+        self.reports.begin(now);
     }
 
     /// Whether the trunk's last SDP holds the call: the silence rule expects nothing of it.
@@ -145,7 +121,7 @@ impl Trunk {
         };
         let payload = remote.payload(packet.payload_type, self.local.events());
         let timestamp = matches!(payload, Some(Payload::Audio(_))).then_some(packet.timestamp);
-        self.reception.packet(now, packet.ssrc, packet.sequence, timestamp);
+        self.reports.received(now, packet.ssrc, packet.sequence, timestamp);
         Some((packet, payload))
     }
 
@@ -161,17 +137,9 @@ impl Trunk {
             self.stranger();
             return false;
         }
-        let Some(told) = rtcp::read(datagram, self.ssrc) else {
+        if !self.reports.take(now, datagram) {
             metrics::counter!("sautikit_media_malformed_total", "side" => "trunk").increment(1);
             return false;
-        };
-        if let Some((ssrc, ntp)) = told.sender {
-            self.last_report = Some(LastReport { ssrc, ntp, at: now });
-        }
-        if let Some(ours) = told.ours {
-            self.reported_loss = Some(ours.fraction);
-            let elapsed = now.saturating_duration_since(self.origin);
-            self.round_trip = ours.round_trip(elapsed).or(self.round_trip);
         }
         true
     }
@@ -197,17 +165,12 @@ impl Trunk {
             Payload::Audio(from) => (law_type, from.conversion(law)),
             Payload::TelephoneEvent => (remote.events?, None),
         };
-        let mut bytes = Packet { payload_type, ssrc: self.ssrc, ..*packet }.to_bytes();
+        let mut bytes = Packet { payload_type, ssrc: self.reports.ssrc(), ..*packet }.to_bytes();
         if let Some(table) = table {
             convert(table, bytes.iter_mut().skip(HEADER_LEN));
         }
-        self.packets_sent += 1;
-        self.octets_sent += u64::try_from(packet.payload.len()).unwrap_or(0);
+        self.reports.sent(packet.payload.len());
         Some((to, bytes))
-    }
-
-    pub(crate) const fn next_report(&self) -> Option<Instant> {
-        self.next_report
     }
 
     /// The report that is due, if one is.
@@ -216,44 +179,21 @@ impl Trunk {
         now: Instant,
         stream: &Rebase,
     ) -> Option<(SocketAddr, Vec<u8>)> {
-        let due = self.next_report.filter(|due| *due <= now)?;
-        self.next_report = Some(due.max(now) + REPORT_INTERVAL);
-        let to = self.remote.as_ref()?.rtcp?;
-        let sent = stream.timestamp_at(now).map(|timestamp| Sent {
-            elapsed: now.saturating_duration_since(self.origin),
-            timestamp,
-            packets: self.packets_sent,
-            octets: self.octets_sent,
-        });
-        let block = self.reception.block();
-        Some((to, rtcp::report(now, self.ssrc, sent, block, self.last_report)))
+        let report = self.reports.due(now, stream)?;
+        Some((self.remote.as_ref()?.rtcp?, report))
     }
 
     /// The end of our stream, for a trunk that heard of it.
     pub(crate) fn goodbye(&self) -> Option<(SocketAddr, Vec<u8>)> {
-        let to = self.remote.as_ref()?.rtcp?;
-        (self.packets_sent > 0).then(|| (to, rtcp::goodbye(self.ssrc)))
+        Some((self.remote.as_ref()?.rtcp?, self.reports.goodbye()?))
     }
 
-    pub(crate) const fn reception(&self) -> &Reception {
-        &self.reception
-    }
-
-    pub(crate) const fn packets_sent(&self) -> u64 {
-        self.packets_sent
+    pub(crate) const fn reports(&self) -> &Reports {
+        &self.reports
     }
 
     pub(crate) const fn strangers(&self) -> u64 {
         self.strangers
-    }
-
-    pub(crate) const fn round_trip(&self) -> Option<Duration> {
-        self.round_trip
-    }
-
-    /// The share of our packets that the trunk reported lost last, 0..=1.
-    pub(crate) fn reported_loss(&self) -> Option<f32> {
-        self.reported_loss.map(|fraction| f32::from(fraction) / 256.0)
     }
 
     fn stranger(&mut self) {

@@ -308,7 +308,7 @@ impl Worker {
         }
     }
 
-    /// Does something to a call and then what follows from it. A panic (of str0m, say, over a
+    /// Does something to a call and then what follows from it. A panic (of a library, say, over a
     /// packet that nobody foresaw) ends that call alone.
     fn step<T>(&mut self, index: usize, act: impl FnOnce(&mut Slot, Instant) -> T) -> Option<T> {
         let Self { slots, front, deadlines, tally, .. } = self;
@@ -490,9 +490,10 @@ impl Front {
     /// Finds a call by its ufrag, which its first answer and each ICE restart set.
     fn name(&mut self, index: usize, slot: &mut Slot) {
         let ufrag = slot.call.ufrag();
-        if ufrag == slot.ufrag {
+        if ufrag == slot.ufrag.as_deref() {
             return;
         }
+        let ufrag = ufrag.map(str::to_owned);
         if let Some(old) = slot.ufrag.take() {
             self.by_ufrag.remove(&old);
         }

@@ -369,10 +369,10 @@ fn hold_and_resume_are_answered_here_and_audio_comes_back() {
 fn an_ice_restart_gets_new_credentials_and_audio_goes_on() {
     let mut wire = Wire::new();
     wire.connect(A);
-    let before = wire.call.ufrag().unwrap();
+    let before = wire.call.ufrag().unwrap().to_owned();
     let offer = wire.peer.reoffer(wire.now, Direction::SendRecv, true).unwrap();
     let answer = wire.call.reoffer_from_browser(wire.now, &offer).unwrap();
-    let ufrag = wire.call.ufrag().unwrap();
+    let ufrag = wire.call.ufrag().unwrap().to_owned();
     assert_ne!(ufrag, before);
     assert_eq!(Sdp::parse(&answer).unwrap().audio().unwrap().ice_ufrag, Some(ufrag.as_str()));
     wire.peer.accept_answer(wire.now, &answer).unwrap();
