@@ -46,9 +46,9 @@ const ROOMS: [(&str, &str, &[&str]); 8] = [
 ];
 
 /// A crate, and the places whose source may name it.
-const NAMED_BY: [(&str, &[&str]); 25] = [
+const NAMED_BY: [(&str, &[&str]); 26] = [
     ("actix", &["actors/", "src/"]),
-    ("aws_lc_rs", &["net/", "src/"]),
+    ("aws_lc_rs", &["media/src/dtls", "media/src/ice", "media/src/srtp", "net/", "src/"]),
     ("axum", &["actors/", "src/demo", "src/serve", "src/web"]),
     ("clap", &["src/", "loadtest/"]),
     ("dashmap", &["actors/"]),
@@ -59,6 +59,7 @@ const NAMED_BY: [(&str, &[&str]); 25] = [
     // The HTTP servers' time limits, which axum's own server does not have.
     ("hyper_util", &["actors/src/http/actor/", "loadtest/", "src/demo", "tests/"]),
     ("indicatif", &["loadtest/"]),
+    ("is", &["media/src/ice"]),
     ("jsonwebtoken", &["net/"]),
     ("metrics", &["actors/", "loadtest/", "media/", "net/", "src/", "store/"]),
     ("mio", &["media/"]),
@@ -67,6 +68,7 @@ const NAMED_BY: [(&str, &[&str]); 25] = [
     ("rustls", &["net/"]),
     ("hickory_resolver", &["net/"]),
     ("sqlx", &["store/"]),
+    // Its cryptography everywhere, the rest of it in peers alone.
     ("str0m", &["media/"]),
     ("tokio", &["actors/", "fuzz/", "loadtest/", "media/", "net/", "src/", "store/", "tests/"]),
     ("tokio_tungstenite", &["net/"]),

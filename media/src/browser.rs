@@ -1,7 +1,7 @@
 //! The browser's leg: ICE-lite, DTLS and SRTP on the worker's one port.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use str0m::crypto::dtls::DtlsCert as Cert;
@@ -44,6 +44,8 @@ pub(crate) struct Parts<'a> {
     /// Of everything that we send, for the whole call.
     pub(crate) ssrc: u32,
     pub(crate) session_id: u64,
+    /// The time since 1970.
+    pub(crate) wall: Duration,
 }
 
 pub(crate) struct Browser {
@@ -77,13 +79,13 @@ pub(crate) enum Polled {
 impl Browser {
     /// Builds the leg and answers the browser's offer.
     pub(crate) fn answer(parts: &Parts<'_>, now: Instant) -> Result<(Self, Bytes), MediaError> {
-        let Parts { offer, law, local, cert, ssrc, session_id, .. } = *parts;
+        let Parts { offer, law, local, cert, ssrc, session_id, wall, .. } = *parts;
         let is_client = offer.is_passive;
         let mut leg = Self {
             ice: IceLite::new(now, local, offer.credentials())?,
             dtls: Session::new(now, cert, is_client, offer.fingerprint.clone())?,
             srtp: None,
-            reports: Reports::new(now, ssrc),
+            reports: Reports::new(now, wall, ssrc),
             law,
             events: offer.events.filter(|_| parts.events),
             receives: false,

@@ -122,7 +122,10 @@ impl Offer {
         let family = if local.is_ipv4() { "IP4" } else { "IP6" };
         let address = local.ip();
         let mut out = String::with_capacity(1_024 + self.before.len() + self.after.len());
-        let _ = write!(out, "v=0\r\no=- {session_id} {version} IN {family} {address}\r\ns=-\r\nt=0 0\r\n");
+        let _ = write!(
+            out,
+            "v=0\r\no=- {session_id} {version} IN {family} {address}\r\ns=-\r\nt=0 0\r\n"
+        );
         if let Some(mid) = self.mid.as_ref().filter(|_| self.bundled) {
             push(&mut out, format_args!("a=group:BUNDLE {mid}"));
         }

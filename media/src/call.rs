@@ -1,7 +1,8 @@
 //! One call's media as a plain value: no socket, no clock, no thread in it.
 //!
 //! Datagrams and verbs come in, each with `now`; after each, the owner drains [`Call::poll_output`]
-//! to the end and arms [`Call::poll_timeout`].
+//! to the end and, unless the call [is settled](Call::is_settled) before that, arms
+//! [`Call::poll_timeout`].
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -27,6 +28,8 @@ pub(crate) struct Setup {
     /// The trunk side's RTP address as the world sees it; RTCP is the next port.
     pub(crate) trunk_addr: SocketAddr,
     pub(crate) limits: Limits,
+    /// The time since 1970 that the call's first moment is.
+    pub(crate) wall: Duration,
 }
 
 pub(crate) struct Call {
@@ -39,11 +42,16 @@ pub(crate) struct Call {
     to_trunk: Rebase,
     /// What the browser's leg will be known by: its SSRC, and the id of its SDP.
     browser_ids: (u32, u64),
+    /// A moment, and the time since 1970 that it was.
+    clock: (Instant, Duration),
     silence: Silence,
     gone: bool,
     /// Goodbye is the last word to the trunk.
     closed: bool,
     outputs: VecDeque<Output>,
+    /// Something happened that may move a deadline nearer, or that a leg has to say something to. Packets
+    /// of media do neither, and there are a hundred a second of them.
+    unsettled: bool,
 }
 
 /// What the owner does for a call.
@@ -61,11 +69,11 @@ pub(crate) enum Output {
 impl Call {
     /// A call with a browser's offer, and the SDP to offer to the trunk.
     pub(crate) fn new(now: Instant, setup: Setup, random: &mut Random) -> (Self, Bytes) {
-        let Setup { offer, trunk_addr, limits } = setup;
+        let Setup { offer, trunk_addr, limits, wall } = setup;
         // The session id of an o= line is a signed 64-bit number to some peers.
         let session_id = random.u64() >> 2;
         let codecs = offer.codecs.clone();
-        let mut trunk = Trunk::new(now, trunk_addr, codecs, session_id, random.u32());
+        let mut trunk = Trunk::new((now, wall), trunk_addr, codecs, session_id, random.u32());
         let sdp = trunk.offer();
         let mut silence = Silence::new(limits);
         silence.set_held(Side::Browser, offer.is_held(), now);
@@ -79,10 +87,12 @@ impl Call {
             to_browser: Rebase::new(random.u16() >> 1, random.u32()),
             to_trunk: Rebase::new(random.u16(), random.u32()),
             browser_ids: (random.u32(), random.u64() >> 2),
+            clock: (now, wall),
             silence,
             gone: false,
             closed: false,
             outputs: VecDeque::new(),
+            unsettled: true,
         };
         (call, sdp)
     }
@@ -96,13 +106,15 @@ impl Call {
         local: SocketAddr,
         cert: &DtlsCert,
     ) -> Result<Bytes, MediaError> {
+        self.unsettled = true;
         self.trunk.answered(now, &parse(trunk_sdp)?)?;
         self.silence.set_held(Side::Trunk, self.trunk.is_held(), now);
         if self.browser.is_none() {
             let (law, events) = self.trunk.codec().ok_or(MediaError::NotAnswered)?;
             let (ssrc, session_id) = self.browser_ids;
             let offer = &self.offer;
-            let parts = Parts { offer, law, events, local, cert, ssrc, session_id };
+            let wall = self.clock.1 + now.saturating_duration_since(self.clock.0);
+            let parts = Parts { offer, law, events, local, cert, ssrc, session_id, wall };
             let (browser, answer) = Browser::answer(&parts, now)?;
             self.browser = Some(Box::new(browser));
             self.answer = answer;
@@ -112,6 +124,7 @@ impl Call {
 
     /// The call is answered: the silence rule begins to count.
     pub(crate) fn talking(&mut self, now: Instant) {
+        self.unsettled = true;
         self.silence.begin(now);
     }
 
@@ -121,6 +134,7 @@ impl Call {
         now: Instant,
         sdp: &[u8],
     ) -> Result<Bytes, MediaError> {
+        self.unsettled = true;
         let browser = self.browser.as_mut().ok_or(MediaError::NotAnswered)?;
         let offer = Offer::read(sdp)?;
         if !offer.codecs.iter().any(|codec| codec.is(browser.law().name(), 8_000)) {
@@ -141,6 +155,7 @@ impl Call {
         now: Instant,
         sdp: &[u8],
     ) -> Result<Bytes, MediaError> {
+        self.unsettled = true;
         let browser = self.browser.as_ref().ok_or(MediaError::NotAnswered)?;
         let answer = self.trunk.reoffered(now, &parse(sdp)?, browser.law())?;
         self.silence.set_held(Side::Trunk, self.trunk.is_held(), now);
@@ -154,6 +169,7 @@ impl Call {
 
     /// Ends both legs; what that sends comes out of [`Self::poll_output`].
     pub(crate) fn close(&mut self, now: Instant) {
+        self.unsettled = true;
         if let Some(browser) = self.browser.as_mut().filter(|_| !self.gone)
             && let Some((to, bytes)) = browser.close(now)
         {
@@ -199,6 +215,7 @@ impl Call {
                 }
             }
             kind => {
+                self.unsettled = true;
                 browser.receive(now, source, datagram);
                 if kind == Kind::Stun && proven {
                     self.silence.browser_checked(now);
@@ -252,6 +269,7 @@ impl Call {
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.unsettled = true;
         if let Some(browser) = self.browser.as_mut()
             && browser.deadline().is_some_and(|at| at <= now)
         {
@@ -272,6 +290,11 @@ impl Call {
         }
     }
 
+    /// Whether the deadline that was told last still is early enough: packets of media only move it away.
+    pub(crate) const fn is_settled(&self) -> bool {
+        !self.unsettled
+    }
+
     pub(crate) fn poll_timeout(&mut self) -> Option<Instant> {
         let browser = self.browser.as_mut().and_then(|browser| browser.deadline());
         let report = self.trunk.reports().next().filter(|_| !self.closed);
@@ -283,7 +306,14 @@ impl Call {
             if let Some(output) = self.outputs.pop_front() {
                 return Some(output);
             }
-            match self.browser.as_mut()?.poll(now) {
+            if !self.unsettled {
+                return None;
+            }
+            let Some(browser) = self.browser.as_mut() else {
+                self.unsettled = false;
+                return None;
+            };
+            match browser.poll(now) {
                 Polled::Transmit(to, bytes) => return Some(Output::Browser(to, bytes)),
                 Polled::Connected => return Some(Output::Event(MediaEvent::Connected)),
                 Polled::Gone { failed } => {
@@ -295,7 +325,7 @@ impl Call {
                         return Some(Output::Event(MediaEvent::Gone(why)));
                     }
                 }
-                Polled::Idle => return None,
+                Polled::Idle => self.unsettled = false,
             }
         }
     }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -214,7 +214,9 @@ impl Relay {
         let offer = Offer::read(offer)?;
         let (lease, rtp, rtcp) = self.lease()?;
         let trunk_addr = SocketAddr::new(self.public_addr, lease.rtp);
-        let setup = Setup { offer, trunk_addr, limits: self.limits };
+        // A clock before 1970 is no clock: reports then count from there.
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let setup = Setup { offer, trunk_addr, limits: self.limits, wall };
         let (call, sdp) = {
             let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
             Call::new(Instant::now(), setup, &mut random)

@@ -31,6 +31,8 @@ const PACKET_TIME: Duration = Duration::from_millis(20);
 const PACKET_SAMPLES: u32 = 160;
 /// A peer that is later than this starts its clock anew instead of sending a burst.
 const LATE_MAX: Duration = Duration::from_millis(200);
+/// How often the library tells what the other end's reports said.
+const STATS_INTERVAL: Duration = Duration::from_secs(5);
 /// Chromium's payload types of telephone-event.
 const EVENTS_8K: u8 = 126;
 const EVENTS_48K: u8 = 110;
@@ -83,6 +85,8 @@ pub struct PeerStats {
     /// Energy of the last packet of audio.
     pub energy_last: f64,
     pub jitter_ms: f32,
+    /// By the other end's receiver reports.
+    pub round_trip: Option<Duration>,
     /// Payload types of received packets: audio and events, the last of each.
     pub payload_type: Option<u8>,
     /// SSRCs that packets came from; one for life, if the other end does it right.
@@ -302,6 +306,9 @@ impl Peer {
                 self.next_packet = None;
             }
             Event::RtpPacket(packet) => self.listen(now, &packet),
+            Event::MediaEgressStats(told) => {
+                self.stats.round_trip = told.rtt.or(self.stats.round_trip);
+            }
             _ => {}
         }
     }
@@ -398,6 +405,7 @@ fn build(now: Instant, local: SocketAddr) -> Result<Rtc, PeerError> {
     let mut config = RtcConfig::new()
         .set_rtp_mode(true)
         .set_dtls_cert(cert)
+        .set_stats_interval(Some(STATS_INTERVAL))
         .clear_codecs()
         .enable_opus(true, false)
         .enable_pcmu(true, false)

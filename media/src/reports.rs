@@ -14,6 +14,8 @@ pub(crate) struct Reports {
     /// The SSRC of everything that we send there, for the whole call.
     ssrc: u32,
     origin: Instant,
+    /// The wall clock at `origin`: what sender reports are stamped by.
+    wall: Duration,
     reception: Reception,
     last: Option<LastReport>,
     next: Option<Instant>,
@@ -24,10 +26,12 @@ pub(crate) struct Reports {
 }
 
 impl Reports {
-    pub(crate) const fn new(now: Instant, ssrc: u32) -> Self {
+    /// `wall` is the time since 1970 that `now` is.
+    pub(crate) const fn new(now: Instant, wall: Duration, ssrc: u32) -> Self {
         Self {
             ssrc,
             origin: now,
+            wall,
             reception: Reception::new(now),
             last: None,
             next: None,
@@ -66,8 +70,7 @@ impl Reports {
         }
         if let Some(ours) = told.ours {
             self.reported_loss = Some(ours.fraction);
-            let elapsed = now.saturating_duration_since(self.origin);
-            self.round_trip = ours.round_trip(elapsed).or(self.round_trip);
+            self.round_trip = ours.round_trip(self.wall_at(now)).or(self.round_trip);
         }
         true
     }
@@ -82,13 +85,17 @@ impl Reports {
         let due = self.next.filter(|due| *due <= now)?;
         self.next = Some(due.max(now) + INTERVAL);
         let sent = stream.timestamp_at(now).map(|timestamp| Sent {
-            elapsed: now.saturating_duration_since(self.origin),
+            wall: self.wall_at(now),
             timestamp,
             packets: self.packets_sent,
             octets: self.octets_sent,
         });
         let block = self.reception.block();
         Some(rtcp::report(now, self.ssrc, sent, block, self.last))
+    }
+
+    fn wall_at(&self, now: Instant) -> Duration {
+        self.wall + now.saturating_duration_since(self.origin)
     }
 
     /// The end of our stream, for who heard of it.

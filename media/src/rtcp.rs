@@ -9,11 +9,14 @@ const RECEIVER_REPORT: u8 = 201;
 const SOURCE_DESCRIPTION: u8 = 202;
 const GOODBYE: u8 = 203;
 
+/// Seconds between the beginnings of NTP's time and of Unix's (RFC 868).
+const FROM_1900_TO_1970: u64 = 2_208_988_800;
+
 /// What we tell of our own stream.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sent {
-    /// Since any fixed moment: a sender without a wall clock may count from its start (section 4).
-    pub(crate) elapsed: Duration,
+    /// Since 1970.
+    pub(crate) wall: Duration,
     pub(crate) timestamp: u32,
     pub(crate) packets: u64,
     pub(crate) octets: u64,
@@ -43,7 +46,7 @@ pub(crate) fn report(
     header(&mut out, blocks, kind, words);
     out.extend(ssrc.to_be_bytes());
     if let Some(sent) = sent {
-        out.extend(ntp(sent.elapsed).to_be_bytes());
+        out.extend(ntp(sent.wall).to_be_bytes());
         out.extend(sent.timestamp.to_be_bytes());
         out.extend(low(sent.packets).to_be_bytes());
         out.extend(low(sent.octets).to_be_bytes());
@@ -55,7 +58,7 @@ pub(crate) fn report(
         out.extend(block.highest.to_be_bytes());
         out.extend(block.jitter.to_be_bytes());
         let last = last.filter(|last| last.ssrc == block.ssrc);
-        let delay = last.map_or(0, |last| short(now.saturating_duration_since(last.at)));
+        let delay = last.map_or(0, |last| middle(fixed(now.saturating_duration_since(last.at))));
         out.extend(last.map_or(0, |last| last.ntp).to_be_bytes());
         out.extend(delay.to_be_bytes());
     }
@@ -92,12 +95,12 @@ pub(crate) struct Ours {
 }
 
 impl Ours {
-    /// The round trip, where they had a sender report of ours (section 6.4.1).
-    pub(crate) fn round_trip(&self, elapsed: Duration) -> Option<Duration> {
+    /// The round trip, where they had a sender report of ours (section 6.4.1). `wall` is the time since 1970.
+    pub(crate) fn round_trip(&self, wall: Duration) -> Option<Duration> {
         if self.last_report == 0 {
             return None;
         }
-        let units = short(elapsed).wrapping_sub(self.last_report).wrapping_sub(self.delay);
+        let units = middle(ntp(wall)).wrapping_sub(self.last_report).wrapping_sub(self.delay);
         // A negative or absurd result is a broken peer's.
         (units < 60 << 16).then(|| Duration::from_micros((u64::from(units) * 1_000_000) >> 16))
     }
@@ -163,15 +166,21 @@ fn description(out: &mut Vec<u8>, ssrc: u32) {
     out.extend(std::iter::repeat_n(0, padding));
 }
 
-/// 32.32 fixed point seconds.
-fn ntp(elapsed: Duration) -> u64 {
-    let fraction = (u64::from(elapsed.subsec_nanos()) << 32) / 1_000_000_000;
-    (elapsed.as_secs() << 32) | fraction
+/// 32.32 fixed point seconds since 1900, of a time since 1970.
+fn ntp(wall: Duration) -> u64 {
+    // In 2036 the seconds begin anew, as everybody's do.
+    fixed(wall).wrapping_add(FROM_1900_TO_1970 << 32)
 }
 
-/// 16.16 fixed point seconds: the middle of [`ntp`].
-fn short(elapsed: Duration) -> u32 {
-    low(ntp(elapsed) >> 16)
+/// 32.32 fixed point seconds.
+fn fixed(time: Duration) -> u64 {
+    let fraction = (u64::from(time.subsec_nanos()) << 32) / 1_000_000_000;
+    (time.as_secs() << 32) | fraction
+}
+
+/// 16.16 fixed point seconds: the middle of 32.32.
+fn middle(fixed: u64) -> u32 {
+    low(fixed >> 16)
 }
 
 fn low(value: u64) -> u32 {
@@ -188,17 +197,13 @@ mod tests {
     #[test]
     fn a_sender_report_is_read_by_its_peer_who_measures_the_round_trip() {
         let now = Instant::now();
-        let sent = Sent {
-            elapsed: Duration::from_millis(2_500),
-            timestamp: 9,
-            packets: 100,
-            octets: 16_000,
-        };
+        let sent =
+            Sent { wall: Duration::from_millis(2_500), timestamp: 9, packets: 100, octets: 16_000 };
         let ours = report(now, 7, Some(sent), None, None);
         let told = read(&ours, 1).unwrap();
         let (ssrc, ntp) = told.sender.unwrap();
         assert_eq!(ssrc, 7);
-        assert_eq!(ntp, (2 << 16) | 0x8000);
+        assert_eq!(ntp, (0x7e82 << 16) | 0x8000, "2 s after 1970 are 0x83aa7e82 s after 1900");
 
         // The peer answers 300 ms later; its answer comes 80 ms after that.
         let last = LastReport { ssrc: 7, ntp, at: now };

@@ -38,11 +38,11 @@ impl<'a> Packet<'a> {
     /// The datagram.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        self.to_bytes_with_room(0)
+        self.with_room(0)
     }
 
     /// The datagram, with room for what will be appended.
-    pub(crate) fn to_bytes_with_room(&self, room: usize) -> Vec<u8> {
+    pub(crate) fn with_room(&self, room: usize) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(HEADER_LEN + self.payload.len() + room);
         bytes.push(0x80);
         bytes.push((u8::from(self.marker) << 7) | (self.payload_type & 0x7f));

@@ -140,7 +140,7 @@ impl Srtp {
             Some(sent) => sent.insert(index),
             none => *none = Some(Window::new(index)),
         }
-        let mut bytes = packet.to_bytes_with_room(TAG_MAX);
+        let mut bytes = packet.with_room(TAG_MAX);
         self.ours.seal_rtp(packet.ssrc, index, HEADER_LEN, &mut bytes)?;
         Some(bytes)
     }

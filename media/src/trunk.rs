@@ -1,7 +1,7 @@
 //! The trunk's leg: plain RTP and RTCP with the one address that its SDP names.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sautikit_sip::sdp::{Codec, Sdp};
@@ -33,9 +33,9 @@ pub(crate) enum Payload {
 }
 
 impl Trunk {
-    /// A side at `address` (as the world sees it) that offers these codecs.
+    /// A side at `address` (as the world sees it) that offers these codecs. `wall` is the time since 1970.
     pub(crate) fn new(
-        now: Instant,
+        (now, wall): (Instant, Duration),
         address: SocketAddr,
         codecs: Vec<Codec<'static>>,
         session_id: u64,
@@ -44,7 +44,7 @@ impl Trunk {
         Self {
             local: Local::new(session_id, address, codecs),
             remote: None,
-            reports: Reports::new(now, ssrc),
+            reports: Reports::new(now, wall, ssrc),
             strangers: 0,
         }
     }

@@ -241,8 +241,7 @@ impl Worker {
                     let datagram = buffer.get(..length).unwrap_or_default();
                     self.tally.read(Side::Browser);
                     match self.front.find(source, datagram) {
-                        Some(index) => {
-                            let proven = self.front.by_address.get(&source) == Some(&index);
+                        Some((index, proven)) => {
                             self.step(index, |slot, now| {
                                 slot.call.handle_browser(now, (source, proven), datagram);
                             });
@@ -316,8 +315,11 @@ impl Worker {
         let now = Instant::now();
         let done = catch_unwind(AssertUnwindSafe(|| {
             let result = act(slot, now);
+            let is_settled = slot.call.is_settled();
             front.drain(index, slot, now, tally);
-            deadlines.arm(index, slot.id, slot.call.poll_timeout());
+            if !is_settled {
+                deadlines.arm(index, slot.id, slot.call.poll_timeout());
+            }
             result
         }));
         match done {
@@ -442,14 +444,15 @@ impl Worker {
 }
 
 impl Front {
-    /// Whose a datagram is: an ICE check names our ufrag, all else comes from an address that has
-    /// proved itself by one.
-    fn find(&self, source: SocketAddr, datagram: &[u8]) -> Option<usize> {
+    /// Whose a datagram is, and whether its address is proven: an ICE check names our ufrag, all else comes
+    /// from an address that has proved itself by one.
+    fn find(&self, source: SocketAddr, datagram: &[u8]) -> Option<(usize, bool)> {
+        let by_address = self.by_address.get(&source).copied();
         if rtp::kind(datagram) == Kind::Stun {
             let ufrag = std::str::from_utf8(rtp::stun_ufrag(datagram)?).ok()?;
-            return self.by_ufrag.get(ufrag).copied();
+            return self.by_ufrag.get(ufrag).map(|index| (*index, by_address == Some(*index)));
         }
-        self.by_address.get(&source).copied()
+        by_address.map(|index| (index, true))
     }
 
     /// Does all that a call wants done.

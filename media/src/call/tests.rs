@@ -62,6 +62,7 @@ impl Wire {
             offer: Offer::read(offer.as_bytes()).unwrap(),
             trunk_addr: addr("198.51.100.1:20000"),
             limits: Limits { both: Duration::from_secs(30), one: Duration::from_secs(60) },
+            wall: Duration::from_secs(1_800_000_000),
         };
         let (call, offer_to_trunk) = Call::new(now, setup, &mut Random::new());
         let trunk = Trunk {
@@ -566,6 +567,100 @@ fn reports_of_the_trunk_are_life_and_tell_loss_and_round_trip() {
     assert_eq!(stats.last_packet_age, Some(Duration::ZERO));
     assert_eq!(stats.reported_loss, Some(0.25));
     assert!(stats.rtt_ms.is_some());
+}
+
+#[test]
+fn the_browser_is_told_how_its_stream_arrives_and_its_reports_are_read() {
+    let mut wire = Wire::new();
+    wire.connect(A);
+    assert_eq!(wire.call.stats(wire.now).browser.reported_loss, None);
+    wire.run(12_000);
+    let browser = wire.call.stats(wire.now).browser;
+    assert_eq!(browser.reported_loss, Some(0.0));
+    // Carried without delay: what is measured is the step of this clock at most.
+    assert!(browser.rtt_ms.unwrap() < 50.0, "{browser:?}");
+    let round_trip = wire.peer.stats().round_trip.unwrap();
+    assert!(round_trip < Duration::from_millis(50), "ours answer the browser's: {round_trip:?}");
+}
+
+#[test]
+fn what_is_not_sealed_by_the_browser_is_neither_heard_nor_a_sign_of_life() {
+    let mut wire = Wire::new();
+    wire.connect(A);
+    wire.peer.set_silent(true);
+    wire.run(200);
+    let (before, heard) = (wire.call.stats(wire.now).browser, wire.trunk.heard.len());
+    let forged = Packet {
+        marker: false,
+        payload_type: 8,
+        sequence: 9,
+        timestamp: 1,
+        ssrc: 77,
+        payload: &[1; 176],
+    };
+    wire.now += Duration::from_secs(1);
+    wire.call.handle_browser(wire.now, (wire.peer_addr, true), &forged.to_bytes());
+    wire.call.handle_browser(wire.now, (wire.peer_addr, true), &rtcp::goodbye(77));
+    let after = wire.call.stats(wire.now).browser;
+    assert_eq!(after.packets_received, before.packets_received);
+    assert!(after.last_packet_age >= Some(Duration::from_secs(1)), "{after:?}");
+    assert_eq!(wire.trunk.heard.len(), heard);
+}
+
+#[test]
+fn a_browser_that_waits_for_the_handshake_is_greeted() {
+    let mut wire = Wire::with(|offer| offer.replace("a=setup:actpass", "a=setup:passive"));
+    let answer = wire.answer(A);
+    assert_eq!(Sdp::parse(&answer).unwrap().audio().unwrap().setup, Some("active"));
+    wire.peer.accept_answer(wire.now, &answer).unwrap();
+    wire.call.talking(wire.now);
+    wire.run(1_500);
+    assert!(wire.peer.stats().packets_received > 20 && wire.trunk.heard.len() > 20);
+}
+
+#[test]
+fn another_certificate_or_mid_is_another_browser() {
+    let mut wire = Wire::new();
+    wire.connect(A);
+    let offer = wire.peer.reoffer(wire.now, Direction::SendOnly, false).unwrap();
+    let offer = text(&offer).to_owned();
+    let at = offer.find("a=fingerprint:sha-256 ").unwrap() + 22;
+    let flipped = if &offer[at..=at] == "0" { "1" } else { "0" };
+    let stranger = format!("{}{flipped}{}", &offer[..at], &offer[at + 1..]);
+    for changed in [stranger, offer.replace("a=mid:", "a=mid:x")] {
+        assert_ne!(changed, offer);
+        let refused = wire.call.reoffer_from_browser(wire.now, changed.as_bytes()).unwrap_err();
+        assert_eq!(refused.sip_status(), 488);
+    }
+    let before = wire.peer.stats().packets_received;
+    wire.run(500);
+    assert!(wire.peer.stats().packets_received > before + 20, "the call goes on");
+}
+
+#[test]
+fn a_strangers_check_takes_nothing_away() {
+    let mut wire = Wire::new();
+    wire.connect(A);
+    let (before, heard) = (wire.peer.stats().packets_received, wire.trunk.heard.len());
+    // A binding request for our ufrag without the password, from elsewhere, which nominates itself.
+    let name = format!("{}:xxxx", wire.call.ufrag().unwrap());
+    let mut check = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
+    check.extend([7; 12]);
+    check.extend([0, 6]);
+    check.extend(u16::try_from(name.len()).unwrap().to_be_bytes());
+    check.extend(name.as_bytes());
+    check.resize(check.len().next_multiple_of(4), 0);
+    check.extend([0, 0x25, 0, 0, 0, 0x24, 0, 4, 0xff, 0xff, 0xff, 0xff, 0, 8, 0, 20]);
+    check.extend([1; 20]);
+    let length = u16::try_from(check.len() - 20).unwrap();
+    check[2..4].copy_from_slice(&length.to_be_bytes());
+    for _ in 0..50 {
+        wire.call.handle_browser(wire.now, (addr("198.18.0.1:5"), false), &check);
+        wire.run(20);
+    }
+    let peer = wire.peer.stats();
+    assert!(peer.packets_received > before + 40, "{peer:?}");
+    assert!(wire.trunk.heard.len() > heard + 40);
 }
 
 #[test]

@@ -64,7 +64,14 @@ impl Profile {
 /// Seals or opens the RTP, or the RTCP, of one direction.
 pub(crate) enum Cipher {
     Gcm { key: LessSafeKey, salt: [u8; 12] },
-    Cm { key: EncryptingKey, authentication: hmac::Key, salt: [u8; SALT] },
+    Cm(Box<CounterMode>),
+}
+
+/// Keys of 1,700 bytes, which few browsers still make us keep.
+pub(crate) struct CounterMode {
+    key: EncryptingKey,
+    authentication: hmac::Key,
+    salt: [u8; SALT],
 }
 
 impl Cipher {
@@ -91,7 +98,7 @@ impl Cipher {
                 generator.fill(label + 1, &mut authentication)?;
                 let algorithm = hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY;
                 let authentication = hmac::Key::new(algorithm, &authentication);
-                Self::Cm { key: counter_mode(key)?, authentication, salt }
+                Self::Cm(Box::new(CounterMode { key: counter_mode(key)?, authentication, salt }))
             }
             Profile::AeadAes128Gcm | Profile::AeadAes256Gcm => {
                 let is_128 = profile == Profile::AeadAes128Gcm;
@@ -105,7 +112,7 @@ impl Cipher {
     const fn tag(&self) -> usize {
         match self {
             Self::Gcm { .. } => GCM_TAG,
-            Self::Cm { .. } => CM_TAG,
+            Self::Cm(_) => CM_TAG,
         }
     }
 
@@ -121,7 +128,8 @@ impl Cipher {
             Self::Gcm { key, salt } => {
                 seal(key, gcm_iv(*salt, ssrc, index), None, header, bytes)?;
             }
-            Self::Cm { key, authentication, salt } => {
+            Self::Cm(cm) => {
+                let CounterMode { key, authentication, salt } = &**cm;
                 stream(key, cm_iv(*salt, ssrc, index), bytes.get_mut(header..)?)?;
                 let tag = authenticate(authentication, bytes, Some(rollovers(index)));
                 bytes.extend_from_slice(tag.as_ref().get(..CM_TAG)?);
@@ -144,7 +152,8 @@ impl Cipher {
             Self::Gcm { key, salt } => {
                 open(key, gcm_iv(*salt, ssrc, index), None, header, (body, tag), out)
             }
-            Self::Cm { key, authentication, salt } => {
+            Self::Cm(cm) => {
+                let CounterMode { key, authentication, salt } = &**cm;
                 let expected = authenticate(authentication, body, Some(rollovers(index)));
                 verify_slices_are_equal(expected.as_ref().get(..CM_TAG)?, tag).ok()?;
                 copy(body, out);
@@ -168,7 +177,8 @@ impl Cipher {
                 seal(key, iv, Some(word), clear, bytes)?;
                 bytes.extend_from_slice(&word.to_be_bytes());
             }
-            Self::Cm { key, authentication, salt } => {
+            Self::Cm(cm) => {
+                let CounterMode { key, authentication, salt } = &**cm;
                 stream(key, cm_iv(*salt, ssrc, u64::from(index)), bytes.get_mut(clear..)?)?;
                 bytes.extend_from_slice(&word.to_be_bytes());
                 let tag = authenticate(authentication, bytes, None);
@@ -182,7 +192,7 @@ impl Cipher {
     pub(super) fn index_word(&self, datagram: &[u8]) -> Option<u32> {
         let behind = match self {
             Self::Gcm { .. } => 0,
-            Self::Cm { .. } => CM_TAG,
+            Self::Cm(_) => CM_TAG,
         };
         let at = datagram.len().checked_sub(behind + INDEX_LEN)?;
         datagram.get(at..)?.first_chunk().map(|word| u32::from_be_bytes(*word))
@@ -206,7 +216,8 @@ impl Cipher {
                 let iv = gcm_control_iv(*salt, ssrc, index);
                 open(key, iv, Some(word), clear, (body, rest.get(..GCM_TAG)?), out)
             }
-            Self::Cm { key, authentication, salt } => {
+            Self::Cm(cm) => {
+                let CounterMode { key, authentication, salt } = &**cm;
                 let (signed, tag) = datagram.split_at_checked(length + INDEX_LEN)?;
                 let expected = authenticate(authentication, signed, None);
                 verify_slices_are_equal(expected.as_ref().get(..CM_TAG)?, tag).ok()?;

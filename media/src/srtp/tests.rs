@@ -92,28 +92,14 @@ fn a_forged_packet_leaves_no_trace() {
 
 #[test]
 fn a_browser_may_start_sixteen_streams() {
-    let (mut client, mut server) = pair(Profile::AeadAes128Gcm);
-    let mut of = |ssrc| client.seal(u64::from(ssrc), &packet(1, ssrc)).unwrap();
-    // Each packet has its own number, and 1 stands for it only in a new stream.
-    let mut open = |ssrc: u32| {
-        let bytes = of(ssrc);
-        server.open(&bytes).map(|packet| packet.ssrc)
-    };
-    assert_eq!(open(1), Ok(1));
-    // The others' numbers are not those that they carry: they are told apart before they are opened.
-    for ssrc in 2..20 {
-        assert_eq!(open(ssrc), Err(Refused::Forged));
+    let (_, mut server) = pair(Profile::AeadAes128Gcm);
+    for ssrc in 100..118 {
+        let (mut client, _) = pair(Profile::AeadAes128Gcm);
+        let bytes = client.seal(1, &packet(1, ssrc)).unwrap();
+        let opened = server.open(&bytes).map(|packet| packet.ssrc);
+        let expected = if ssrc < 116 { Ok(ssrc) } else { Err(Refused::Stream) };
+        assert_eq!(opened, expected);
     }
-    let streams: Vec<_> = (100..117)
-        .map(|ssrc| {
-            let (mut client, _) = pair(Profile::AeadAes128Gcm);
-            client.seal(1, &packet(1, ssrc)).unwrap()
-        })
-        .collect();
-    let outcomes: Vec<_> =
-        streams.iter().map(|bytes| server.open(bytes).map(|packet| packet.ssrc)).collect();
-    assert!(outcomes[..15].iter().all(Result::is_ok), "{outcomes:?}");
-    assert_eq!(outcomes[15..], [Err(Refused::Stream), Err(Refused::Stream)]);
 }
 
 #[test]
