@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { startCarrier } from './lib/carrier.mjs';
-import { launch } from './lib/chromium.mjs';
+import { launch, told } from './lib/chromium.mjs';
 import { startGateway } from './lib/gateway.mjs';
 import { openPhone } from './lib/phone-page.mjs';
 import { startSite } from './lib/site.mjs';
@@ -57,6 +57,9 @@ test('a token is renewed on the same connection, under a live call, and the next
   await phone.state('answered');
   await until('the first token to be over', async () => lapsed() && given.length > 1, slowly);
   assert.match(await phone.status(), /^Talking/);
+  const { roundTripTime, fractionLost } = await told(phone.page);
+  assert.ok(roundTripTime < 1, `the gateway's reports are read: ${roundTripTime}`);
+  assert.equal(fractionLost, 0);
   await phone.hangup();
   await phone.state('ended');
   await phone.call('+254722000001');

@@ -40,6 +40,14 @@ export async function openPage(browser, url) {
   return page;
 }
 
+/** What the gateway's RTCP told the page's newest call of its own stream: `{roundTripTime, fractionLost}`. */
+export const told = (page) =>
+  page.evaluate(async () => {
+    const report = await window.testPeers.at(-1)?.getStats();
+    const found = [...(report?.values() ?? [])].find((it) => it.type === 'remote-inbound-rtp');
+    return { roundTripTime: found?.roundTripTime, fractionLost: found?.fractionLost };
+  });
+
 /** What the page's newest call has heard: `{packetsReceived, totalAudioEnergy}`. */
 export function heard(page) {
   return page.evaluate(async () => {
