@@ -44,6 +44,8 @@ struct Wire {
     trunk: Trunk,
     events: Vec<MediaEvent>,
     offer_to_trunk: Bytes,
+    /// The browser's last datagrams.
+    from_browser: VecDeque<Vec<u8>>,
 }
 
 impl Wire {
@@ -78,8 +80,19 @@ impl Wire {
             reports: Vec::new(),
         };
         let local = addr("198.51.100.1:19000");
-        let events = Vec::new();
-        Self { now, call, peer, peer_addr, local, cert, trunk, events, offer_to_trunk }
+        let (events, from_browser) = (Vec::new(), VecDeque::new());
+        Self {
+            now,
+            call,
+            peer,
+            peer_addr,
+            local,
+            cert,
+            trunk,
+            events,
+            offer_to_trunk,
+            from_browser,
+        }
     }
 
     fn trunk_sdp(&self, codecs: &[Codec<'static>], direction: Direction) -> Bytes {
@@ -151,6 +164,10 @@ impl Wire {
             if let Some(output) = self.call.poll_output(self.now) {
                 self.deliver(output);
             } else if let Some(bytes) = to_call.pop_front() {
+                self.from_browser.push_back(bytes.to_vec());
+                if self.from_browser.len() > 1_000 {
+                    self.from_browser.pop_front();
+                }
                 self.call.handle_browser(self.now, (self.peer_addr, true), &bytes);
             } else {
                 return;
@@ -509,6 +526,9 @@ fn garbage_from_either_side_changes_nothing() {
     wire.run(200);
     let good = wire.trunk.reports.first().cloned().unwrap_or_else(|| rtcp::goodbye(3));
     let rtp = wire.trunk.heard[0].clone();
+    // Checks, a handshake, sealed packets and reports.
+    wire.run(6_000);
+    let of_browser: Vec<_> = wire.from_browser.drain(..).collect();
     let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
     let mut random = move || {
         seed ^= seed << 13;
@@ -517,12 +537,16 @@ fn garbage_from_either_side_changes_nothing() {
         seed.to_le_bytes()
     };
     for round in 0..20_000_usize {
-        let mut bytes = if round % 2 == 0 { good.clone() } else { rtp.clone() };
+        let mut bytes = match round % 3 {
+            0 => good.clone(),
+            1 => rtp.clone(),
+            _ => of_browser[round % of_browser.len()].clone(),
+        };
         let [at, value, at2, value2, cut, first, ..] = random();
         let length = bytes.len();
         bytes[usize::from(at) % length] ^= value;
         bytes[usize::from(at2) % 12] = value2;
-        if round % 3 == 0 {
+        if round % 4 == 0 {
             bytes.truncate(usize::from(cut) % length);
         }
         // What passes as the trunk's own RTP is heard: here only the parsers are asked.
