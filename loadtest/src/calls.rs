@@ -34,8 +34,9 @@ mod witnesses;
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::fs::File;
 use std::future::Future;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -155,6 +156,7 @@ pub fn run_sessions(settings: &SessionSettings) -> Result<bool, CallsError> {
 ///
 /// [`CallsError`].
 pub fn run_soak(settings: &SoakSettings) -> Result<bool, CallsError> {
+    std::fs::create_dir_all(&settings.folder).map_err(SoakError::Folder)?;
     let (stop, path) = (Stop::default(), settings.report());
     report(soak::drive(settings, &stop), &stop, Some(&path), |report| report.ok)
 }
@@ -165,17 +167,31 @@ fn report<R: fmt::Display + Serialize>(
     path: Option<&Path>,
     is_ok: impl FnOnce(&R) -> bool,
 ) -> Result<bool, CallsError> {
+    // A place where nothing can be written is told before half an hour of load, not after it.
+    let is_new = path.is_some_and(|path| !path.exists());
+    let open = |path| File::options().create(true).write(true).truncate(false).open(path);
+    let file = path.map(open).transpose().map_err(CallsError::Report)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let report = runtime.block_on(LocalSet::new().run_until(async {
         tokio::select! {
             report = drive => report,
             stopped = stop.watch() => stopped.map_err(CallsError::Io).and(Err(CallsError::Interrupted)),
         }
-    }))?;
+    }));
+    let report = match (report, path) {
+        (Ok(report), _) => report,
+        (Err(error), Some(path)) if is_new => {
+            // Empty; where it cannot be removed, it says nothing either.
+            let _ = std::fs::remove_file(path);
+            return Err(error);
+        }
+        (Err(error), _) => return Err(error),
+    };
     print!("{report}");
-    if let Some(path) = path {
+    if let Some(mut file) = file {
         let json = serde_json::to_string_pretty(&report).map_err(io::Error::other)?;
-        std::fs::write(path, json + "\n").map_err(CallsError::Report)?;
+        let written = file.set_len(0).and_then(|()| writeln!(file, "{json}"));
+        written.map_err(CallsError::Report)?;
     }
     Ok(is_ok(&report))
 }

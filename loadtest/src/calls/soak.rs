@@ -126,7 +126,6 @@ pub(super) async fn drive(settings: &SoakSettings, stop: &Stop) -> Result<SoakRe
         return Err(SoakError::Missing("--api: what is billed is asked there").into());
     }
     let admin = || connecting.admin()?.ok_or(CallsError::from(SoakError::Missing("--admin")));
-    std::fs::create_dir_all(&settings.folder).map_err(SoakError::Folder)?;
     let seed = settings.seed.unwrap_or_else(|| u64::from(u32::from_be_bytes(random::bytes())));
     let sessions = usize::try_from(connecting.sessions).unwrap_or(usize::MAX);
     let faults = settings.faults(seed, sessions)?;

@@ -104,6 +104,16 @@ fn calls_are_made_at_their_rate_and_reported() {
 }
 
 #[test]
+fn a_report_that_cannot_be_written_is_told_before_the_first_session() {
+    let gateway = Gateway::start(KEY, 200);
+    let nowhere = std::env::temp_dir().join("sautikit-no-such-folder").join("report.json");
+    let output = generator(&gateway, "calls", &nowhere).output().unwrap();
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("--report: No such file") && !said.contains("sessions"), "{said}");
+}
+
+#[test]
 fn refused_calls_end_the_run_with_a_failure_and_their_status() {
     let gateway = Gateway::start(KEY, 486);
     let args = ["--sessions", "2", "--rate", "20", "--calls", "4"];
