@@ -3,7 +3,7 @@
 use crate::leg::{Hop, Transport};
 use crate::list::Malformed;
 use crate::message::Message;
-use crate::name_addr::NameAddr;
+use crate::name_addr::{NameAddr, tag_of};
 use crate::names::Name;
 use crate::text::Text;
 use crate::uri::{Scheme, Uri};
@@ -202,7 +202,7 @@ fn text_of(message: &Message, name: &Name) -> Text {
 fn tagged(value: &str, tag: &str) -> Text {
     // A bare address would take the tag for a parameter of its own; all its parameters are the header's
     // (RFC 3261 section 20), so appending is right in both forms.
-    if NameAddr::parse(value).is_ok_and(|addr| addr.tag().is_some()) {
+    if tag_of(value).is_some() {
         return Text::new(value);
     }
     Text::new(&format!("{value};tag={tag}"))

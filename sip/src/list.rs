@@ -126,6 +126,11 @@ impl<'a> Params<'a> {
         Ok(params)
     }
 
+    /// Parameters of a value that was checked before.
+    pub(crate) const fn unchecked(text: &'a str) -> Self {
+        Self(text)
+    }
+
     /// The value of `name`: `Some("")` where it stands without one; quotes are kept.
     pub fn get(self, name: &str) -> Option<&'a str> {
         self.into_iter()

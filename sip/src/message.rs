@@ -8,7 +8,7 @@
 use bytes::Bytes;
 
 use crate::list::{Params, Values, cut, number, trim};
-use crate::name_addr::NameAddr;
+use crate::name_addr::{NameAddr, tag_of};
 pub use crate::names::{Method, Name};
 pub use crate::text::Text;
 use crate::via::Via;
@@ -196,12 +196,6 @@ impl Message {
 pub(crate) fn parse_cseq(value: &str) -> Option<(u32, &str)> {
     let (digits, method) = trim(value).split_once([' ', '\t'])?;
     Some((number(digits)?, trim(method)))
-}
-
-/// The tag of a From or To. The whole value is parsed: a tag inside of a display name or a
-/// URI is none.
-fn tag_of(value: &str) -> Option<&str> {
-    NameAddr::parse(value).ok()?.tag()
 }
 
 /// `value` with the parameters of `text` split off: `("presence", id=7)`.

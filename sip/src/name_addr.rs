@@ -20,6 +20,46 @@ impl<'a> NameAddr<'a> {
     /// Never looks for `<` inside a quoted display name, and never takes a display name for
     /// the address: `"<sip:victim@gw>" <sip:alice@gw>` is alice.
     pub fn parse(text: &'a str) -> Result<Self, Malformed> {
+        let Parts { raw_display, is_bare, uri, params } = Parts::of(text)?;
+        let uri = Uri::parse(uri)?;
+        // An opaque URI of another scheme (`http://a/?b`) may hold them.
+        if is_bare && uri.is_sip() && uri.as_str().contains(['?', ',']) {
+            return Err(Malformed("This URI needs angle brackets"));
+        }
+        Ok(Self { raw_display, uri, params: Params::parse(params)? })
+    }
+
+    /// Without quotes and escapes. Whatever it says, it is no identity.
+    pub fn display(&self) -> Option<Cow<'a, str>> {
+        self.raw_display.map(unquote)
+    }
+
+    /// The value of the header parameter `name`, `Some("")` where it stands without one.
+    pub fn param(&self, name: &str) -> Option<&'a str> {
+        self.params.get(name)
+    }
+
+    pub fn tag(&self) -> Option<&'a str> {
+        self.params.get("tag")
+    }
+}
+
+/// The tag of a From or To, as [`NameAddr::tag`] of the whole value: one inside of a display name or a URI
+/// is none. The URI, which a message that was read has been asked for already, is not looked at.
+pub(crate) fn tag_of(text: &str) -> Option<&str> {
+    Params::unchecked(Parts::of(text).ok()?.params).get("tag")
+}
+
+/// An address value taken apart, but for what its parts hold.
+struct Parts<'a> {
+    raw_display: Option<&'a str>,
+    is_bare: bool,
+    uri: &'a str,
+    params: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    fn of(text: &'a str) -> Result<Self, Malformed> {
         let text = trim(text);
         if text.starts_with('"') {
             let end = quoted_end(text).ok_or(Malformed("Unbalanced quotes"))?;
@@ -51,7 +91,7 @@ impl<'a> NameAddr<'a> {
             None if trim(rest).is_empty() => "",
             None => return Err(Malformed("Text after an address")),
         };
-        Ok(Self { raw_display, uri: Uri::parse(uri)?, params: Params::parse(params)? })
+        Ok(Self { raw_display, is_bare: false, uri, params })
     }
 
     /// RFC 3261 §20: without brackets, what follows the first semicolon belongs to the
@@ -64,26 +104,7 @@ impl<'a> NameAddr<'a> {
             Some(parts) => parts,
             None => (text, ""),
         };
-        let uri = Uri::parse(trim(uri))?;
-        // An opaque URI of another scheme (`http://a/?b`) may hold them.
-        if uri.is_sip() && uri.as_str().contains(['?', ',']) {
-            return Err(Malformed("This URI needs angle brackets"));
-        }
-        Ok(Self { raw_display: None, uri, params: Params::parse(params)? })
-    }
-
-    /// Without quotes and escapes. Whatever it says, it is no identity.
-    pub fn display(&self) -> Option<Cow<'a, str>> {
-        self.raw_display.map(unquote)
-    }
-
-    /// The value of the header parameter `name`, `Some("")` where it stands without one.
-    pub fn param(&self, name: &str) -> Option<&'a str> {
-        self.params.get(name)
-    }
-
-    pub fn tag(&self) -> Option<&'a str> {
-        self.params.get("tag")
+        Ok(Self { raw_display: None, is_bare: true, uri: trim(uri), params })
     }
 }
 
@@ -103,6 +124,23 @@ mod tests {
             assert_eq!(addr.uri.user, Some("alice"), "{text}");
             assert_eq!(addr.display().unwrap(), display);
             assert_eq!(addr.tag(), Some("1"));
+        }
+    }
+
+    #[test]
+    fn a_tag_alone_is_that_of_the_whole_value() {
+        for text in [
+            r#""<sip:victim@gw>;tag=1" <sip:alice@gw;tag=2>;x="tag=3;tag=4";Tag=5"#,
+            "sip:alice@gw;tag=6",
+            "sip:alice@gw;x;tag=7;tag=8",
+            "Alice <sip:alice@gw;tag=9>",
+            "<sip:alice@gw> ; tag=10 ;y",
+            "<sip:alice@gw>;tag",
+            "<sip:alice@gw>;",
+            "\"<sip:alice@gw>;tag=11",
+        ] {
+            let whole = NameAddr::parse(text).ok().and_then(|addr| addr.tag());
+            assert_eq!(tag_of(text), whole, "{text}");
         }
     }
 
