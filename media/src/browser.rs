@@ -277,6 +277,13 @@ impl Browser {
     }
 }
 
+#[cfg(test)]
+impl Browser {
+    pub(crate) fn waiting_records(&self) -> usize {
+        self.dtls.waiting_records()
+    }
+}
+
 fn refused(why: Refused) {
     if why == Refused::Malformed {
         metrics::counter!("sautikit_media_malformed_total", "side" => "browser").increment(1);

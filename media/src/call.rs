@@ -317,9 +317,8 @@ impl Call {
                 Polled::Transmit(to, bytes) => return Some(Output::Browser(to, bytes)),
                 Polled::Connected => return Some(Output::Event(MediaEvent::Connected)),
                 Polled::Gone { failed } => {
-                    if failed {
-                        self.browser = None;
-                    }
+                    // A leg that failed says so each time it is asked.
+                    self.unsettled = !failed;
                     if !std::mem::replace(&mut self.gone, true) {
                         let why = if failed { GoneWhy::DtlsFailed } else { GoneWhy::BrowserClosed };
                         return Some(Output::Event(MediaEvent::Gone(why)));
@@ -391,6 +390,14 @@ fn told(reports: &Reports) -> LegStats {
 fn ratio(part: u64, whole: u64) -> f32 {
     let thousandths = (part.saturating_mul(1_000)).checked_div(whole).unwrap_or(0);
     f32::from(u16::try_from(thousandths).unwrap_or(1_000)) / 1_000.0
+}
+
+#[cfg(test)]
+impl Call {
+    /// DTLS records that wait for somewhere to go.
+    fn waiting_records(&self) -> usize {
+        self.browser.as_ref().map_or(0, |browser| browser.waiting_records())
+    }
 }
 
 #[cfg(test)]

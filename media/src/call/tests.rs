@@ -608,6 +608,25 @@ fn the_browser_is_told_how_its_stream_arrives_and_its_reports_are_read() {
 }
 
 #[test]
+fn a_handshake_without_a_nomination_piles_nothing_up() {
+    let mut wire = Wire::new();
+    let answer = wire.answer(A);
+    wire.peer.accept_answer(wire.now, &answer).unwrap();
+    wire.run(1_000);
+    let is_greeting = |bytes: &&Vec<u8>| bytes.len() > 13 && bytes[0] == 22 && bytes[13] == 1;
+    let greeting = wire.from_browser.iter().find(is_greeting).unwrap().clone();
+    // A leg that is sent greetings by a browser that nominates nothing.
+    let mut wire = Wire::new();
+    wire.answer(A);
+    for _ in 0..1_000 {
+        wire.now += STEP;
+        wire.call.handle_browser(wire.now, (wire.peer_addr, true), &greeting);
+        assert!(wire.call.poll_output(wire.now).is_none(), "there is nowhere to answer to");
+    }
+    assert!(wire.call.waiting_records() > 0 && wire.call.waiting_records() < 64);
+}
+
+#[test]
 fn what_is_not_sealed_by_the_browser_is_neither_heard_nor_a_sign_of_life() {
     let mut wire = Wire::new();
     wire.connect(A);

@@ -13,6 +13,8 @@ use crate::srtp::{Keys, Profile};
 
 /// Larger than any record of a path with Ethernet's MTU.
 const RECORD_MAX: usize = 2_048;
+/// Records that wait for somewhere to go: more than a flight, which its timer makes again.
+const PACKETS_MAX: usize = 32;
 /// The least wait before its timers are looked at again.
 const WAIT_MIN: Duration = Duration::from_millis(5);
 /// A certificate may be larger than that; one that is larger than this is refused.
@@ -216,7 +218,12 @@ impl Session {
         loop {
             let buffer = if larger.is_empty() { &mut buffer[..] } else { &mut larger[..] };
             match self.dtls.poll_output(buffer) {
-                Output::Packet(packet) => self.packets.push_back(packet.to_vec()),
+                Output::Packet(packet) => {
+                    if self.packets.len() == PACKETS_MAX {
+                        self.packets.pop_front();
+                    }
+                    self.packets.push_back(packet.to_vec());
+                }
                 Output::BufferTooSmall { needed } if needed <= CERTIFICATE_MAX => {
                     larger = vec![0; needed];
                 }
@@ -248,6 +255,13 @@ impl Session {
                 other => tracing::debug!(?other, "the DTLS library told something unknown"),
             }
         }
+    }
+}
+
+#[cfg(test)]
+impl Session {
+    pub(crate) fn waiting_records(&self) -> usize {
+        self.packets.len()
     }
 }
 
