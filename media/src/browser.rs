@@ -10,7 +10,7 @@ use crate::MediaError;
 use crate::browser_sdp::{Answer, Offer};
 use crate::dtls::{self, Fingerprint, Session, crypto};
 use crate::g711::Law;
-use crate::ice::IceLite;
+use crate::ice::{Check, IceLite};
 use crate::rebase::{Mapped, Rebase};
 use crate::reports::Reports;
 use crate::rtp::{self, Kind, Packet};
@@ -54,6 +54,8 @@ pub(crate) struct Browser {
     srtp: Option<Srtp>,
     reports: Reports,
     law: Law,
+    /// Whether the trunk takes telephone-events, and the browser's number of them.
+    takes_events: bool,
     events: Option<u8>,
     /// Whether the browser wants to hear us.
     receives: bool,
@@ -87,7 +89,8 @@ impl Browser {
             srtp: None,
             reports: Reports::new(now, wall, ssrc),
             law,
-            events: offer.events.filter(|_| parts.events),
+            takes_events: parts.events,
+            events: None,
             receives: false,
             local,
             fingerprint: Fingerprint::of(cert),
@@ -111,6 +114,7 @@ impl Browser {
 
     fn accept(&mut self, offer: &Offer) -> Bytes {
         self.receives = offer.direction.receives();
+        self.events = offer.events.filter(|_| self.takes_events);
         self.version += 1;
         let (ufrag, password) = self.ice.local();
         offer.answer(&Answer {
@@ -149,16 +153,25 @@ impl Browser {
         self.srtp.is_some() && self.receives
     }
 
-    /// A datagram of the browser that is neither RTP nor RTCP.
-    pub(crate) fn receive(&mut self, now: Instant, source: SocketAddr, datagram: &[u8]) {
-        let taken = match rtp::kind(datagram) {
-            Kind::Stun => self.ice.receive(now, source, datagram),
-            Kind::Dtls => self.dtls.receive(now, datagram),
-            Kind::Rtp | Kind::Rtcp | Kind::Other => false,
+    /// A datagram of the browser that is neither RTP nor RTCP; whether it was taken.
+    pub(crate) fn receive(&mut self, now: Instant, source: SocketAddr, datagram: &[u8]) -> bool {
+        let (taken, readable) = match rtp::kind(datagram) {
+            Kind::Stun => {
+                let check = self.ice.receive(now, source, datagram);
+                (check == Check::Accepted, check != Check::Malformed)
+            }
+            Kind::Dtls => {
+                let taken = self.dtls.receive(now, datagram);
+                (taken, taken)
+            }
+            Kind::Rtp | Kind::Rtcp | Kind::Other => (false, false),
         };
-        if !taken {
+        if !readable {
             metrics::counter!("sautikit_media_malformed_total", "side" => "browser").increment(1);
+        } else if !taken {
+            metrics::counter!("sautikit_ice_refused_total").increment(1);
         }
+        taken
     }
 
     /// Opens an RTP datagram of the browser and counts it; `None` where it is not the browser's own. What it
@@ -166,6 +179,7 @@ impl Browser {
     pub(crate) fn open(
         &mut self,
         now: Instant,
+        source: SocketAddr,
         datagram: &[u8],
     ) -> Option<(Packet<'_>, Option<Payload>)> {
         let packet = match self.srtp.as_mut()?.open(datagram) {
@@ -175,6 +189,7 @@ impl Browser {
                 return None;
             }
         };
+        self.ice.follow(source);
         let payload = if packet.payload_type == self.law.payload_type() {
             Some(Payload::Audio(self.law))
         } else {
@@ -187,10 +202,16 @@ impl Browser {
     }
 
     /// Takes an RTCP datagram of the browser; whether it was its own.
-    pub(crate) fn take_report(&mut self, now: Instant, datagram: &[u8]) -> bool {
+    pub(crate) fn take_report(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        datagram: &[u8],
+    ) -> bool {
         let Some(srtp) = self.srtp.as_mut() else { return false };
         match srtp.open_control(datagram) {
             Ok(compound) => {
+                self.ice.follow(source);
                 if !self.reports.take(now, compound) {
                     refused(Refused::Malformed);
                 }
@@ -258,8 +279,11 @@ impl Browser {
         if let Some((to, bytes)) = self.ice.poll() {
             return Polled::Transmit(to, bytes);
         }
-        // What DTLS has to say waits until there is somewhere to say it.
-        let Some(to) = self.ice.to() else { return Polled::Idle };
+        // What DTLS has to send waits until there is somewhere to send it.
+        let Some(to) = self.ice.to() else {
+            let failed = self.dtls.has_failed();
+            return if failed { Polled::Gone { failed } } else { Polled::Idle };
+        };
         match self.dtls.poll() {
             dtls::Polled::Packet(bytes) => Polled::Transmit(to, bytes),
             dtls::Polled::Secured(keys) => {

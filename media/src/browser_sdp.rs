@@ -67,7 +67,15 @@ impl Offer {
         if !audio.rtcp_mux {
             return Err(refused("the audio does not multiplex RTCP"));
         }
-        let codecs = audio.trunk_codecs();
+        // The answer names them by the numbers that RFC 3551 gave them.
+        let mut codecs = audio.trunk_codecs();
+        codecs.retain(|codec| {
+            codec.name == "telephone-event"
+                || audio.codecs.iter().any(|offered| offered.payload_type == codec.payload_type)
+        });
+        if codecs.iter().all(|codec| codec.name == "telephone-event") {
+            codecs.clear();
+        }
         if codecs.is_empty() {
             return Err(refused("the browser offers neither PCMA nor PCMU"));
         }
@@ -86,7 +94,9 @@ impl Offer {
         let (before, rest) = sdp.media.split_at(index);
         Ok(Self {
             mid: audio.mid.map(str::to_owned),
-            bundled: sdp.bundle.is_some(),
+            bundled: sdp.bundle.is_some_and(|group| {
+                group.split_ascii_whitespace().any(|mid| Some(mid) == audio.mid)
+            }),
             ufrag: ufrag.to_owned(),
             password: password.to_owned(),
             fingerprint: fingerprint

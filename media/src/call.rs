@@ -208,16 +208,16 @@ impl Call {
     ) {
         let Some(browser) = self.browser.as_mut().filter(|_| !self.gone) else { return };
         match rtp::kind(datagram) {
-            Kind::Rtp => self.relay_to_trunk(now, datagram),
+            Kind::Rtp => self.relay_to_trunk(now, source, datagram),
             Kind::Rtcp => {
-                if browser.take_report(now, datagram) {
+                if browser.take_report(now, source, datagram) {
                     self.silence.heard(Side::Browser, now);
                 }
             }
             kind => {
                 self.unsettled = true;
-                browser.receive(now, source, datagram);
-                if kind == Kind::Stun && proven {
+                // Whoever heard the browser could send its check again, but not from there.
+                if browser.receive(now, source, datagram) && kind == Kind::Stun && proven {
                     self.silence.browser_checked(now);
                 }
             }
@@ -274,9 +274,9 @@ impl Call {
             && browser.deadline().is_some_and(|at| at <= now)
         {
             browser.advance(now);
-            if !self.gone
-                && let Some((to, bytes)) = browser.report(now, &self.to_browser)
-            {
+            // Made though nobody is there to take it: one that stays due would be asked for without end.
+            let report = browser.report(now, &self.to_browser);
+            if let Some((to, bytes)) = report.filter(|_| !self.gone) {
                 self.outputs.push_back(Output::Browser(to, bytes));
             }
         }
@@ -330,10 +330,10 @@ impl Call {
     }
 
     /// An RTP datagram of the browser, which must prove itself first.
-    fn relay_to_trunk(&mut self, now: Instant, datagram: &[u8]) {
+    fn relay_to_trunk(&mut self, now: Instant, source: SocketAddr, datagram: &[u8]) {
         let Some(browser) = self.browser.as_mut() else { return };
         let first = browser.reports().reception().received() == 0;
-        let Some((packet, payload)) = browser.open(now, datagram) else { return };
+        let Some((packet, payload)) = browser.open(now, source, datagram) else { return };
         self.silence.heard(Side::Browser, now);
         if first {
             self.outputs.push_back(Output::Event(MediaEvent::FirstRtp(Side::Browser)));

@@ -14,14 +14,27 @@ use crate::MediaError;
 /// 24 and 128.
 const UFRAG_LEN: usize = 8;
 const PASSWORD_LEN: usize = 24;
+/// Addresses that a browser may check from under the same credentials: each costs every later check a look.
+const SOURCES_MAX: usize = 32;
 /// The ice-chars (RFC 8839 section 5.4), 64 of them.
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 pub(crate) struct IceLite {
     agent: IceAgent,
     local: SocketAddr,
-    /// Where the browser wants to be sent to: what it nominated last.
+    /// Where the browser wants to be sent to.
     to: Option<SocketAddr>,
+    /// Where accepted checks came from.
+    sources: Vec<SocketAddr>,
+}
+
+/// What became of a STUN message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Check {
+    /// Who sent it knows the password.
+    Accepted,
+    Refused,
+    Malformed,
 }
 
 impl IceLite {
@@ -40,7 +53,7 @@ impl IceLite {
         agent.add_local_candidate(candidate);
         agent.set_remote_credentials(theirs(ufrag, password));
         agent.handle_timeout(now);
-        Ok(Self { agent, local, to: None })
+        Ok(Self { agent, local, to: None, sources: Vec::new() })
     }
 
     /// Takes the browser's credentials again: others than before restart ICE (RFC 8839 section 4.4.1.1.1),
@@ -55,6 +68,7 @@ impl IceLite {
             self.agent.ice_restart(credentials()?, true);
             self.agent.set_remote_credentials(theirs);
             self.agent.handle_timeout(now);
+            self.sources.clear();
         }
         Ok(())
     }
@@ -70,14 +84,29 @@ impl IceLite {
         self.to
     }
 
-    /// A STUN message of somebody; false where it cannot be read.
-    pub(crate) fn receive(&mut self, now: Instant, source: SocketAddr, datagram: &[u8]) -> bool {
-        let Ok(message) = StunMessage::parse(datagram) else { return false };
+    /// The browser's media came from here: it has moved, and its media tell so before its checks do, which
+    /// the library follows to the path of highest priority alone.
+    pub(crate) fn follow(&mut self, source: SocketAddr) {
+        self.to = Some(source);
+    }
+
+    /// A STUN message of somebody.
+    pub(crate) fn receive(&mut self, now: Instant, source: SocketAddr, datagram: &[u8]) -> Check {
+        let Ok(message) = StunMessage::parse(datagram) else { return Check::Malformed };
+        let is_known = self.sources.contains(&source);
+        if !is_known && self.sources.len() == SOURCES_MAX {
+            return Check::Refused;
+        }
         let (proto, destination) = (Protocol::Udp, self.local);
-        self.agent.handle_packet(now, StunPacket { proto, source, destination, message });
+        if !self.agent.handle_packet(now, StunPacket { proto, source, destination, message }) {
+            return Check::Refused;
+        }
+        if !is_known {
+            self.sources.push(source);
+        }
         // Nomination counts from the next look on; a lite agent has nothing else to wait for.
         self.agent.handle_timeout(now);
-        true
+        Check::Accepted
     }
 
     pub(crate) fn advance(&mut self, now: Instant) {
@@ -117,6 +146,8 @@ fn secret<const LEN: usize>() -> Result<String, MediaError> {
 
 #[cfg(test)]
 mod tests {
+    use is::stun::TransId;
+
     use super::*;
 
     #[test]
@@ -129,5 +160,32 @@ mod tests {
             let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
             assert!(ufrag.bytes().chain(pass.bytes()).all(fits), "{ufrag} {pass}");
         }
+    }
+
+    #[test]
+    fn a_browser_checks_from_so_many_addresses_and_no_more() {
+        let now = Instant::now();
+        let local = "198.51.100.1:19000".parse().unwrap();
+        let mut ice = IceLite::new(now, local, ("them", "their-password-of-24-chars")).unwrap();
+        let check = |ice: &mut IceLite, port: u16, password: &str| {
+            let (ufrag, own) = ice.local();
+            let (name, key) =
+                (format!("{ufrag}:them"), if password.is_empty() { own } else { password });
+            let message = StunMessage::binding_request(&name, TransId::new(), true, 1, 1, true);
+            let hmac = from_feature_flags().sha1_hmac_provider;
+            let sign = |key: &[u8], parts: &[&[u8]]| hmac.sha1_hmac(key, parts);
+            let mut bytes = [0; 400];
+            let length = message.to_bytes(Some(key.as_bytes()), &mut bytes, sign).unwrap();
+            ice.receive(now, SocketAddr::from(([192, 0, 2, 1], port)), &bytes[..length])
+        };
+        assert_eq!(check(&mut ice, 999, "wrong"), Check::Refused);
+        for port in 1_000..1_032 {
+            assert_eq!(check(&mut ice, port, ""), Check::Accepted, "{port}");
+        }
+        assert_eq!(check(&mut ice, 1_032, ""), Check::Refused);
+        assert_eq!(check(&mut ice, 1_031, ""), Check::Accepted);
+        ice.renew(now, ("them", "another-password-24-chars")).unwrap();
+        assert_eq!(check(&mut ice, 1_032, ""), Check::Accepted);
+        assert_eq!(ice.receive(now, local, &[0, 1]), Check::Malformed);
     }
 }

@@ -96,9 +96,11 @@ impl Reception {
     /// The next report's block; `None` before any packet.
     pub(crate) fn block(&mut self) -> Option<Block> {
         let jitter = self.jitter >> 4;
-        let lost = u32::try_from(self.lost()).unwrap_or(u32::MAX).min(0x7f_ffff);
         let source = self.source.as_mut()?;
         let expected = source.expected();
+        // Of this source alone, as the receiver of the report counts.
+        let lost = expected.saturating_sub(source.received);
+        let lost = u32::try_from(lost).unwrap_or(u32::MAX).min(0x7f_ffff);
         let expected_now = expected.saturating_sub(source.expected_prior);
         let received_now = source.received.saturating_sub(source.received_prior);
         source.expected_prior = expected;

@@ -355,3 +355,23 @@ fn a_configuration_that_cannot_work_stops_the_start() {
         assert!(error.contains(setting), "{error}");
     }
 }
+
+#[tokio::test]
+async fn a_page_that_closes_stops_nobody_elses_audio() {
+    let engine = {
+        let (browser_port_first, trunk_ports) = (0, 23_000..=23_019);
+        let config = Config { browser_port_first, trunk_ports, ..Config::default() };
+        Engine::start(config).unwrap()
+    };
+    let crowd = Crowd::start(Duration::from_millis(1)).unwrap();
+    let other = TestCall::start(&engine, &crowd).await;
+    let closer = TestCall::start(&engine, &crowd).await;
+    other.peer_until(|stats| stats.packets_received > 20).await;
+    closer.peer_until(|stats| stats.packets_received > 20).await;
+    // The page goes, and nobody has ended its session when its next report is due, 5 s later at most.
+    let TestCall { session, peer, end: _end, .. } = closer;
+    drop(peer);
+    other.peer_until(|stats| stats.packets_received > 400).await;
+    drop(session);
+    other.peer_until(|stats| stats.packets_received > 450).await;
+}

@@ -626,6 +626,83 @@ fn a_handshake_without_a_nomination_piles_nothing_up() {
     assert!(wire.call.waiting_records() > 0 && wire.call.waiting_records() < 64);
 }
 
+/// Lets time pass as a worker does; the most that the call was asked at one moment, 100 at most.
+fn asked_at_once(wire: &mut Wire, ms: u64) -> usize {
+    let end = wire.now + Duration::from_millis(ms);
+    let mut most = 0;
+    while wire.now < end {
+        wire.now += STEP;
+        let mut asked = 0;
+        while asked < 100 && wire.call.poll_timeout().is_some_and(|at| at <= wire.now) {
+            wire.call.handle_timeout(wire.now);
+            while wire.call.poll_output(wire.now).is_some() {}
+            asked += 1;
+        }
+        most = most.max(asked);
+    }
+    most
+}
+
+#[test]
+fn nothing_stays_due_however_a_leg_ended() {
+    let mut closed_by_the_page = Wire::new();
+    closed_by_the_page.connect(A);
+    closed_by_the_page.peer.close(closed_by_the_page.now);
+    closed_by_the_page.run(50);
+    let mut closed_by_us = Wire::new();
+    closed_by_us.connect(A);
+    closed_by_us.call.close(closed_by_us.now);
+    let mut never_came = Wire::new();
+    never_came.answer(A);
+    let mut awaited = Wire::with(|offer| offer.replace("a=setup:actpass", "a=setup:passive"));
+    awaited.answer(A);
+    for wire in [&mut closed_by_the_page, &mut closed_by_us, &mut never_came, &mut awaited] {
+        assert!(asked_at_once(wire, 60_000) < 5);
+    }
+}
+
+#[test]
+fn a_forged_check_is_no_sign_of_life() {
+    let mut wire = Wire::new();
+    wire.connect(A);
+    wire.trunk.sending = false;
+    let check = forged_check(&wire);
+    wire.now += Duration::from_secs(10);
+    wire.call.handle_browser(wire.now, (wire.peer_addr, true), &check);
+    let age = wire.call.stats(wire.now).browser.last_packet_age;
+    assert!(age >= Some(Duration::from_secs(10)), "{age:?}");
+}
+
+#[test]
+fn a_browser_that_moves_is_followed_by_its_media() {
+    let mut wire = Wire::new();
+    wire.connect(A);
+    // Another path, proven before, of which no check says that it is the one now.
+    wire.peer_addr = addr("192.0.2.99:4444");
+    wire.run(100);
+    let before = wire.peer.stats().packets_received;
+    wire.run(1_000);
+    assert!(wire.peer.stats().packets_received > before + 40, "{:?}", wire.peer.stats());
+}
+
+#[test]
+fn only_what_was_offered_is_answered() {
+    let group = |offer: String| {
+        let at = offer.find("a=group:BUNDLE ").unwrap();
+        let end = at + offer[at..].find("\r\n").unwrap();
+        format!("{}a=group:BUNDLE other{}", &offer[..at], &offer[end..])
+    };
+    assert!(!text(&Wire::with(group).answer(A)).contains("BUNDLE"));
+
+    let mut wire = Wire::new();
+    wire.connect(A);
+    let offer = wire.peer.reoffer(wire.now, Direction::SendRecv, true).unwrap();
+    let offer = text(&offer).replace(":126 telephone-event/8000", ":101 telephone-event/8000");
+    let offer = offer.replacen(" 126\r\n", " 101\r\n", 1).replacen(" 126 ", " 101 ", 1);
+    let answer = wire.call.reoffer_from_browser(wire.now, offer.as_bytes()).unwrap();
+    assert_eq!(Sdp::parse(&answer).unwrap().audio().unwrap().formats, ["8", "101"]);
+}
+
 #[test]
 fn what_is_not_sealed_by_the_browser_is_neither_heard_nor_a_sign_of_life() {
     let mut wire = Wire::new();
@@ -680,12 +757,8 @@ fn another_certificate_or_mid_is_another_browser() {
     assert!(wire.peer.stats().packets_received > before + 20, "the call goes on");
 }
 
-#[test]
-fn a_strangers_check_takes_nothing_away() {
-    let mut wire = Wire::new();
-    wire.connect(A);
-    let (before, heard) = (wire.peer.stats().packets_received, wire.trunk.heard.len());
-    // A binding request for our ufrag without the password, from elsewhere, which nominates itself.
+/// A binding request for our ufrag that nominates itself, by somebody without the password.
+fn forged_check(wire: &Wire) -> Vec<u8> {
     let name = format!("{}:xxxx", wire.call.ufrag().unwrap());
     let mut check = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
     check.extend([7; 12]);
@@ -697,6 +770,15 @@ fn a_strangers_check_takes_nothing_away() {
     check.extend([1; 20]);
     let length = u16::try_from(check.len() - 20).unwrap();
     check[2..4].copy_from_slice(&length.to_be_bytes());
+    check
+}
+
+#[test]
+fn a_strangers_check_takes_nothing_away() {
+    let mut wire = Wire::new();
+    wire.connect(A);
+    let (before, heard) = (wire.peer.stats().packets_received, wire.trunk.heard.len());
+    let check = forged_check(&wire);
     for _ in 0..50 {
         wire.call.handle_browser(wire.now, (addr("198.18.0.1:5"), false), &check);
         wire.run(20);
@@ -757,6 +839,8 @@ fn offers_and_answers_that_cannot_be_used_are_refused() {
         ("m=audio 9 ", "m=text 9 "),
         ("PCM", "XCM"),
         ("SAVPF", "AVPF"),
+        ("fingerprint:sha-256 ", "fingerprint:sha-224 "),
+        ("a=mid:", "a=mid:a,b"),
     ] {
         let changed = offer.replace(from, to);
         let changed = if from == "PCM" { changed.replace(" 0 8 ", " ") } else { changed };

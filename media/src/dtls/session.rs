@@ -13,12 +13,12 @@ use crate::srtp::{Keys, Profile};
 
 /// Larger than any record of a path with Ethernet's MTU.
 const RECORD_MAX: usize = 2_048;
+/// Larger than any certificate that the library takes; it insists on room for it.
+const CERTIFICATE_MAX: usize = 65_536;
 /// Records that wait for somewhere to go: more than a flight, which its timer makes again.
 const PACKETS_MAX: usize = 32;
 /// The least wait before its timers are looked at again.
 const WAIT_MIN: Duration = Duration::from_millis(5);
-/// A certificate may be larger than that; one that is larger than this is refused.
-const CERTIFICATE_MAX: usize = 16_384;
 
 /// The hash of a certificate, as SDP tells it (RFC 8122 section 5).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,12 +153,14 @@ impl Session {
         if self.failed {
             return true;
         }
-        // A forged record can be refused too, so that ends nothing: a dead handshake shows by its timer.
+        // A forged record can be refused too, so that ends nothing, unless the library itself gave up.
         let taken = self.dtls.handle_packet(datagram);
         if let Err(error) = &taken {
             tracing::debug!(%error, "DTLS record refused");
         }
         self.drain(now);
+        let gave_up = self.dtls.is_closing() || self.dtls.is_closed();
+        self.failed |= taken.is_err() && gave_up && !self.secured;
         taken.is_ok()
     }
 
@@ -180,6 +182,10 @@ impl Session {
         }
     }
 
+    pub(crate) const fn has_failed(&self) -> bool {
+        self.failed
+    }
+
     pub(crate) const fn fingerprint(&self) -> &Fingerprint {
         &self.expected
     }
@@ -196,14 +202,17 @@ impl Session {
             return Polled::Packet(packet);
         }
         if self.connected && !self.secured {
-            if !self.verified {
-                self.failed = true;
-                return Polled::Failed;
-            }
-            if let Some(keys) = self.keys.take() {
-                self.secured = true;
-                return Polled::Secured(keys);
-            }
+            // All that it had to say was taken: no keys now are none ever (it spoke no SRTP of ours).
+            return match self.keys.take().filter(|_| self.verified) {
+                Some(keys) => {
+                    self.secured = true;
+                    Polled::Secured(keys)
+                }
+                None => {
+                    self.failed = true;
+                    Polled::Failed
+                }
+            };
         }
         if std::mem::take(&mut self.closed) {
             return Polled::Closed;
@@ -213,19 +222,14 @@ impl Session {
 
     /// Takes all that the library has to say.
     fn drain(&mut self, now: Instant) {
-        let mut buffer = [0; RECORD_MAX];
-        let mut larger = Vec::new();
+        let mut buffer = vec![0; if self.verified { RECORD_MAX } else { CERTIFICATE_MAX }];
         loop {
-            let buffer = if larger.is_empty() { &mut buffer[..] } else { &mut larger[..] };
-            match self.dtls.poll_output(buffer) {
+            match self.dtls.poll_output(&mut buffer) {
                 Output::Packet(packet) => {
                     if self.packets.len() == PACKETS_MAX {
                         self.packets.pop_front();
                     }
                     self.packets.push_back(packet.to_vec());
-                }
-                Output::BufferTooSmall { needed } if needed <= CERTIFICATE_MAX => {
-                    larger = vec![0; needed];
                 }
                 Output::BufferTooSmall { .. } => {
                     self.failed = true;
@@ -299,5 +303,32 @@ mod tests {
         let sha1 = ["00"; 20].join(":");
         assert!(Fingerprint::read(&format!("sha-1 {sha1}")).is_some());
         assert_eq!(Fingerprint::read(&format!("sha-384 {sha1}")), None);
+    }
+
+    #[test]
+    fn a_large_certificate_is_looked_at_like_any_other() {
+        let now = Instant::now();
+        let cert = crate::browser::warm_up(now).unwrap();
+        for length in [3_000, 12_000] {
+            let mut theirs = cert.clone();
+            theirs.certificate.resize(length, 0);
+            let expected = Fingerprint::read(&Fingerprint::of(&cert)).unwrap();
+            let mut server = Session::new(now, &cert, false, expected).unwrap();
+            let mut client = Dtls::new_12(shared().unwrap(), theirs, now);
+            client.set_active(true);
+            client.handle_timeout(now).unwrap();
+            client.handle_packet(&[]).unwrap();
+            let mut buffer = vec![0; CERTIFICATE_MAX];
+            for _ in 0..10 {
+                while let Output::Packet(packet) = client.poll_output(&mut buffer) {
+                    server.receive(now, packet);
+                }
+                while let Polled::Packet(packet) = server.poll() {
+                    // The client need not like what it hears.
+                    let _ = client.handle_packet(&packet);
+                }
+            }
+            assert!(!server.secured, "{length}");
+        }
     }
 }
