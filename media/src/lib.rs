@@ -7,6 +7,7 @@
 //! engine ── commands ──▶ worker (thread, sockets) ──▶ call (plain value: browser's leg, trunk's leg, rebase)
 //! ```
 
+mod addresses;
 mod browser;
 mod browser_sdp;
 mod call;

@@ -17,6 +17,7 @@ use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token, Waker};
 use tokio::sync::oneshot;
 
+use crate::addresses::Addresses;
 use crate::browser::DtlsCert;
 use crate::call::{Call, Output};
 use crate::deadlines::Deadlines;
@@ -130,7 +131,7 @@ pub(crate) fn start(start: Start) -> io::Result<Arc<Link>> {
     let (sender, commands) = channel();
     let worker = Worker {
         poll,
-        front: Front { socket, local, by_ufrag: HashMap::new(), by_address: HashMap::new() },
+        front: Front { socket, local, by_ufrag: HashMap::new(), addresses: Addresses::default() },
         cert,
         pause,
         commands,
@@ -167,8 +168,8 @@ struct Front {
     socket: UdpSocket,
     local: SocketAddr,
     by_ufrag: HashMap<String, usize>,
-    /// Addresses that proved a call's ICE password.
-    by_address: HashMap<SocketAddr, usize>,
+    /// Those that proved a call's ICE password.
+    addresses: Addresses,
 }
 
 struct Slot {
@@ -242,7 +243,7 @@ impl Worker {
                 Ok((length, source)) => {
                     let datagram = buffer.get(..length).unwrap_or_default();
                     self.tally.read(Side::Browser);
-                    match self.front.find(source, datagram) {
+                    match self.front.find(Instant::now(), source, datagram) {
                         Some((index, proven)) => {
                             self.step(index, |slot, now| {
                                 slot.call.handle_browser(now, (source, proven), datagram);
@@ -450,13 +451,13 @@ impl Worker {
 impl Front {
     /// Whose a datagram is, and whether its address is proven: an ICE check names our ufrag, all else comes
     /// from an address that has proved itself by one.
-    fn find(&self, source: SocketAddr, datagram: &[u8]) -> Option<(usize, bool)> {
-        let by_address = self.by_address.get(&source).copied();
+    fn find(&mut self, now: Instant, source: SocketAddr, datagram: &[u8]) -> Option<(usize, bool)> {
         if rtp::kind(datagram) == Kind::Stun {
             let ufrag = std::str::from_utf8(rtp::stun_ufrag(datagram)?).ok()?;
-            return self.by_ufrag.get(ufrag).map(|index| (*index, by_address == Some(*index)));
+            let index = *self.by_ufrag.get(ufrag)?;
+            return Some((index, self.addresses.owner(source) == Some(index)));
         }
-        by_address.map(|index| (index, true))
+        self.addresses.heard(now, source).map(|index| (index, true))
     }
 
     /// Does all that a call wants done.
@@ -464,7 +465,7 @@ impl Front {
         while let Some(output) = slot.call.poll_output(now) {
             let (side, sent) = match output {
                 Output::Browser(to, bytes) => {
-                    self.learn(index, slot, to, &bytes);
+                    self.learn(now, index, slot, (to, &bytes));
                     (Side::Browser, self.socket.send_to(&bytes, to))
                 }
                 Output::Trunk(to, bytes) => (Side::Trunk, slot.rtp.send_to(&bytes, to)),
@@ -479,19 +480,24 @@ impl Front {
     }
 
     /// A successful answer to an ICE check proves its address: the check knew our password.
-    fn learn(&mut self, index: usize, slot: &mut Slot, to: SocketAddr, bytes: &[u8]) {
-        if !bytes.starts_with(&[1, 1]) || self.by_address.get(&to) == Some(&index) {
+    fn learn(
+        &mut self,
+        now: Instant,
+        index: usize,
+        slot: &mut Slot,
+        (to, bytes): (SocketAddr, &[u8]),
+    ) {
+        if !bytes.starts_with(&[1, 1]) || !self.addresses.give(now, to, index) {
+            return;
+        }
+        if slot.addresses.contains(&to) {
             return;
         }
         if slot.addresses.len() == ADDRESSES_MAX {
             let oldest = slot.addresses.remove(0);
-            if self.by_address.get(&oldest) == Some(&index) {
-                self.by_address.remove(&oldest);
-            }
+            self.addresses.take(oldest, index);
         }
-        slot.addresses.retain(|address| *address != to);
         slot.addresses.push(to);
-        self.by_address.insert(to, index);
     }
 
     /// Finds a call by its ufrag, which its first answer and each ICE restart set.
@@ -515,9 +521,7 @@ impl Front {
             self.by_ufrag.remove(ufrag);
         }
         for address in &slot.addresses {
-            if self.by_address.get(address) == Some(&index) {
-                self.by_address.remove(address);
-            }
+            self.addresses.take(*address, index);
         }
     }
 }
